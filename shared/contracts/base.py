@@ -1,0 +1,36 @@
+"""What every contract has in common: strict models, UTC timestamps in milliseconds."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+
+
+def to_utc(value: datetime) -> datetime:
+    """Any datetime as UTC; one without a zone is taken as UTC, the only zone we put on a wire."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def iso_ms(value: datetime) -> str:
+    """`2026-11-21T22:42:09.490Z`: ISO 8601, UTC, milliseconds."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[
+    datetime, AfterValidator(to_utc), PlainSerializer(iso_ms, return_type=str, when_used="json")
+]
+"""A moment. UTC, ISO 8601 with milliseconds in JSON."""
+
+
+class Contract(BaseModel):
+    """Base of everything on a wire. Readers ignore fields they do not know, so writers may be newer."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, serialize_by_alias=True)
+
+    def to_json(self) -> bytes:
+        """The wire form: JSON with the aliases of the contract."""
+        return self.model_dump_json().encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form as plain JSON types."""
+        return self.model_dump(mode="json")

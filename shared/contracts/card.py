@@ -1,0 +1,204 @@
+"""The card on an agent's screen: a whole document with a revision."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from shared.contracts.base import Contract, Timestamp
+from shared.contracts.call import CallEndReason, CallState, Direction, Presentation
+
+
+class CardState(StrEnum):
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    HELD = "held"
+    CLOSED = "closed"
+
+
+class CloseReason(StrEnum):
+    """Why a card left the screen. Closing is a state with a reason, never the absence of a message."""
+
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    NO_ANSWER = "no_answer"
+    CALLER_GAVE_UP = "caller_gave_up"
+    REJECTED = "rejected"
+    TRANSFERRED = "transferred"
+    ENDED = "ended"
+
+
+class MatchKind(StrEnum):
+    """What the look-up of the number found."""
+
+    ONE = "one"
+    SEVERAL = "several"
+    NONE = "none"
+    WITHHELD = "withheld"
+    COLLEAGUE = "colleague"
+
+
+class SourceStatus(StrEnum):
+    OK = "ok"
+    LATE = "late"
+    FAILED = "failed"
+
+
+class CallSummary(Contract):
+    """The part of the call that the agent sees."""
+
+    pbx: str
+    direction: Direction
+    state: CallState
+    number: str | None = Field(None, description="the other side's number, E.164 or an extension")
+    presentation: Presentation = Presentation.ALLOWED
+    did: str | None = None
+    queue: str | None = None
+    digits: list[str] = []
+    started_at: Timestamp
+    ringing_at: Timestamp | None = Field(None, description="when this agent's phone began to ring")
+    answered_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    end_reason: CallEndReason | None = None
+
+
+class Named(Contract):
+    """A name and who says so."""
+
+    name: str
+    source: str
+
+
+class Account(Contract):
+    """A contract of the customer."""
+
+    number: str
+    status: str | None = None
+    product: str | None = None
+    source: str
+
+
+class Category(Contract):
+    code: str
+    label: str
+    colour: str | None = None
+
+
+class Ticket(Contract):
+    number: str
+    subject: str
+    status: str
+    opened_at: Timestamp | None = None
+    url: str | None = None
+    source: str
+
+
+class Order(Contract):
+    number: str
+    title: str
+    status: str | None = None
+    amount: str | None = Field(None, description="decimal as text, with its currency, e.g. '1990.00 RUB'")
+    ordered_at: Timestamp | None = None
+    url: str | None = None
+    source: str
+
+
+class PastCall(Contract):
+    """An earlier call of the same customer."""
+
+    call_id: str
+    at: Timestamp
+    direction: Direction
+    end_reason: CallEndReason | None = None
+    agent: str | None = None
+    queue: str | None = None
+    talk_seconds: int | None = None
+
+
+class Callback(Contract):
+    id: str
+    due_at: Timestamp | None = None
+    attempts: int = 0
+    reason: str | None = None
+
+
+class Link(Contract):
+    label: str
+    url: str
+
+
+class CallerProfile(Contract):
+    """Who is calling, as far as anybody knows; each field with its source."""
+
+    customer_id: str | None = None
+    name: str | None = Field(None, description="the name to greet with")
+    display_number: str | None = Field(None, description="the number as people read it")
+    names: list[Named] = []
+    people: list[Named] = []
+    accounts: list[Account] = []
+    category: Category | None = None
+    manager: str | None = None
+    tags: list[str] = []
+
+
+class Candidate(Contract):
+    """One of several customers behind a number, with the reason for its rank."""
+
+    customer_id: str
+    name: str
+    why: str
+    score: float
+
+
+class Source(Contract):
+    name: str
+    status: SourceStatus
+    ms: float
+
+
+class CardAction(Contract):
+    """What the agent can do from the card. Everything an agent does is REST."""
+
+    name: str
+    method: str = "POST"
+    url: str
+
+
+class Timings(Contract):
+    """The way of the card from the PBX to the eye."""
+
+    arrived: Timestamp
+    looked_up: Timestamp | None = None
+    rang: Timestamp | None = None
+    pushed: Timestamp | None = None
+    shown: Timestamp | None = None
+
+
+class Card(Contract):
+    """Everything one agent's screen shows about one call. The highest `rev` of a call_id is the truth."""
+
+    call_id: str
+    rev: int
+    state: CardState
+    close_reason: CloseReason | None = None
+    agent: str = Field(description="login of the agent it is for")
+    call: CallSummary
+    match: MatchKind
+    caller: CallerProfile
+    candidates: list[Candidate] = []
+    greeting: str | None = None
+    script: str | None = None
+    history: list[PastCall] = []
+    tickets: list[Ticket] = []
+    orders: list[Order] = []
+    callbacks: list[Callback] = []
+    links: list[Link] = []
+    sources: list[Source] = []
+    actions: list[CardAction] = []
+    expires_at: Timestamp = Field(description="after this the screen drops the card, whatever it has heard")
+    timings: Timings
+
+
+class CardPublication(Contract):
+    """What the channel `agent:<login>` carries for a card."""
+
+    type: str = "card"
+    card: Card
