@@ -94,7 +94,8 @@ class Caller(Contract):
     """The end that began the call."""
 
     number: str | None = Field(
-        None, description="E.164 where it is a phone number, verbatim where it is an extension; null if withheld"
+        None,
+        description="E.164 where it is a phone number, verbatim where it is an extension; null if withheld",
     )
     name: str | None = Field(None, description="the name the PBX shows (CNAM), not the customer's")
     presentation: Presentation = Presentation.ALLOWED
@@ -178,7 +179,9 @@ class Call(Contract):
     ended_at: Timestamp | None = None
     end_reason: CallEndReason | None = None
     hangup_cause: int | None = Field(None, description="Q.850 cause of the caller's channel")
-    missed: bool = Field(False, description="an inbound call ended and nobody of ours had talked to the caller")
+    missed: bool = Field(
+        False, description="an inbound call ended and nobody of ours had talked to the caller"
+    )
     gap: bool = Field(False, description="the listener was blind for a part of this call")
     timeline: list[TimelineEntry] = []
 

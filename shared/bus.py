@@ -1,0 +1,59 @@
+"""Redis as the bus: names of keys and channels, connecting, and call updates as stream entries.
+
+Every key begins with `callcard:`. Stay within Redis 7.0 commands.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from shared.contracts.call import CallUpdate
+
+CALLS_STREAM = "callcard:calls"
+"""Call updates of all PBXs; the consumer group deletes an entry after it is stored."""
+
+CALLS_GROUP = "card_api"
+
+AGENTS_CHANGED = "callcard:agents:changed"
+"""Pub/sub: the agents table changed; whoever keeps a copy reads it again."""
+
+_UPDATE_FIELD = b"u"
+
+
+def pbx_status_key(pbx: str) -> str:
+    """Hash field holder of a PBX's last `PbxStatus` (JSON under the key itself)."""
+    return f"callcard:pbx:{pbx}"
+
+
+def connect_redis(url: str) -> "Redis":
+    """A client for `url`. Connects at first use, so it may be made while Redis is away.
+
+    Answers are bytes. A command fails at once when Redis is away: whoever calls decides whether and when to
+    try again, because only they know whether doing it twice is safe.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=False,
+        protocol=2,
+        # Nobody waits longer than this for a Redis on the same network; blocking reads set their own.
+        socket_connect_timeout=3,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+def encode_update(update: CallUpdate) -> dict[Any, Any]:
+    """The fields of a stream entry."""
+    return {_UPDATE_FIELD: update.to_json()}
+
+
+def decode_update(fields: Mapping[bytes, bytes]) -> CallUpdate:
+    """The update in a stream entry. Raises ValueError (pydantic's ValidationError is one) if it is not one."""
+    raw = fields.get(_UPDATE_FIELD)
+    if raw is None:
+        raise ValueError("the entry has no field 'u'")
+    return CallUpdate.model_validate_json(raw)

@@ -1,0 +1,36 @@
+"""PostgreSQL through SQLAlchemy Core on asyncpg."""
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+# A statement that runs longer than this is not a look-up any more; better an error than a queue behind it.
+STATEMENT_TIMEOUT_MS = 10_000
+
+
+def database_url(url: str) -> URL:
+    """`postgresql://…` as people write it, with our driver. Raises ValueError for another database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError(f"CALLCARD_DATABASE__URL must begin with postgresql://, not {parsed.drivername}://")
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def create_engine(url: str, pool_size: int = 5) -> AsyncEngine:
+    """An engine; connects at first use, so it may be made while PostgreSQL is away."""
+    return create_async_engine(
+        database_url(url),
+        pool_size=pool_size,
+        # A burst may open as many again; they are closed when it is over.
+        max_overflow=pool_size,
+        pool_timeout=5,
+        # A server that was restarted must not cost a request: a dead connection is found when it is taken.
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": "callcard",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "jit": "off",  # compiling costs more than any of our statements
+            },
+        },
+    )

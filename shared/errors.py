@@ -1,0 +1,127 @@
+"""Errors on the HTTP side as RFC 9457 problem documents with a stable `type`."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from shared.observability import logger
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. `type` is stable and for programs; `detail` is for people and says what to do."""
+
+    type: str = Field(examples=["urn:callcard:error:not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["No call with this id is known."])
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="one entry a wrong field, if it is about fields"
+    )
+
+
+class Problem(Exception):
+    """An error the caller is told about. Subclass it: the class carries status, name and title."""
+
+    status: int = 400
+    name: str = "bad-request"
+    title: str = "Bad request"
+
+    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers
+
+    def response(self) -> JSONResponse:
+        return _document(self.status, self.name, self.title, self.detail, headers=self.headers)
+
+
+class NotFound(Problem):
+    status, name, title = 404, "not-found", "Not found"
+
+
+class Unauthorised(Problem):
+    status, name, title = 401, "unauthorised", "Sign-in needed"
+
+
+class Forbidden(Problem):
+    status, name, title = 403, "forbidden", "Not allowed"
+
+
+class Unprocessable(Problem):
+    status, name, title = 422, "invalid", "Invalid request"
+
+
+class TooManyRequests(Problem):
+    status, name, title = 429, "too-many-requests", "Too many requests"
+
+
+class Unavailable(Problem):
+    status, name, title = 503, "unavailable", "Temporarily unavailable"
+
+
+def problem_responses(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """For `responses=` of a route: the problems it answers with, in the OpenAPI document."""
+    return {
+        kind.status: {
+            "model": ProblemDocument,
+            "description": kind.title,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        }
+        for kind in kinds
+    }
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Every error of `app` leaves as a problem document; an unforeseen one is logged and says nothing of its inside."""
+    log = logger("http")
+
+    async def on_problem(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)
+        return error.response()
+
+    async def on_http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+        detail = error.detail if error.detail not in ("Not Found",) else "There is nothing at this address."
+        return _document(
+            error.status_code, name, detail, detail, headers=dict(error.headers) if error.headers else None
+        )
+
+    async def on_invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        errors = [{"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]} for e in error.errors()]
+        fields = ", ".join(e["field"] for e in errors)
+        return _document(
+            422, "invalid", "Invalid request", f"The request is not valid: see {fields}.", errors=errors
+        )
+
+    async def on_unforeseen(request: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return _document(
+            500, "internal", "Internal error", "Something went wrong here; it is in the log. Try again."
+        )
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(Exception, on_unforeseen)
+
+
+def _document(
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    body = ProblemDocument(
+        type=f"urn:callcard:error:{name}", title=title, status=status, detail=detail, errors=errors
+    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers=headers, media_type=PROBLEM_JSON)

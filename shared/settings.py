@@ -1,0 +1,222 @@
+"""Settings: `CALLCARD_*` variables, `CALLCARD_…_FILE` secrets and an optional TOML file (`CALLCARD_CONFIG`).
+
+`load_settings` is the only way in; a wrong value raises `SettingsError`, whose text is one sentence a problem that
+says which setting is wrong and what to write instead. Nothing is read at import.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import TomlConfigSettingsSource
+
+PREFIX = "CALLCARD_"
+# Variables that are read before, or beside, the settings themselves.
+NOT_SETTINGS = {"CALLCARD_CONFIG"}
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings: one sentence a line, for a person."""
+
+
+class Section(BaseModel):
+    """A group of settings; a word nobody knows in it is an error, so a typing mistake is found at the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PbxSettings(Section):
+    """One Asterisk server: how to reach its AMI, and which ends are ours."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(5038, ge=1, le=65535)
+    username: str = "callcard"
+    secret: SecretStr = SecretStr("")
+    country: str | None = Field(None, description="country of this PBX's numbers, if not the general one")
+    agents: list[str] = Field([], description="patterns of agents' endpoints, e.g. PJSIP/1??")
+    trunks: list[str] = Field([], description="patterns of trunks' endpoints, e.g. PJSIP/provider*")
+    internal_contexts: list[str] = Field([], description="dialplan contexts that agents' phones dial in")
+    inbound_contexts: list[str] = Field([], description="dialplan contexts that trunks come in by")
+
+
+class DatabaseSettings(Section):
+    url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/name; embedded if not given"
+    )
+    pool_size: int = Field(
+        5, ge=1, le=100, description="connections a process keeps; a look-up holds one for < 1 ms"
+    )
+
+
+class RedisSettings(Section):
+    url: SecretStr | None = Field(None, description="redis://host:6379/0; embedded if not given")
+
+
+class HttpSettings(Section):
+    """Where this process listens. `run all` serves the desk, the API and the gateway on this one port."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+
+
+class AuthSettings(Section):
+    secret: SecretStr | None = Field(
+        None,
+        description="signs the agents' tokens, at least 32 characters; made and kept in data_dir if not given",
+    )
+    token_minutes: int = Field(720, ge=1, description="how long a sign-in lasts; a shift is 12 hours")
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError(
+                "is too short: use at least 32 random characters (openssl rand -hex 32 makes some)"
+            )
+        return value
+
+
+class DeskSettings(Section):
+    """What the page is told. Empty: the same address it came from."""
+
+    api_url: str = ""
+    push_url: str = ""
+
+
+class SimulatorSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(5038, ge=0, le=65535)
+    username: str = "callcard"
+    secret: SecretStr = SecretStr("callcard-demo")
+    agents: int = Field(4, ge=1, le=5000)
+    calls_per_minute: float = Field(9.0, gt=0)
+    seed: int = 1
+    noise: bool = False
+
+
+class Settings(BaseSettings):
+    """All settings. Every field is `CALLCARD_` + its path in capitals, joined by `__`: CALLCARD_HTTP__PORT."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    pbx: dict[str, PbxSettings] = Field(
+        {}, description="by name: CALLCARD_PBX__MAIN__HOST, …__USERNAME, …__SECRET"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    desk: DeskSettings = DeskSettings()
+    simulator: SimulatorSettings = SimulatorSettings()
+    data_dir: Path = Field(
+        Path("callcard-data"), description="embedded servers' data, spool, generated secret"
+    )
+    country: str = Field(
+        "RU", pattern="^[A-Z]{2}$", description="ISO country of numbers without a country code"
+    )
+    timezone: str = "Europe/Moscow"
+    language: Literal["ru", "en"] = Field("ru", description="language of greetings until an agent chooses")
+    allowed_origins: list[str] = Field(
+        [], description="other pages (a CRM) that may call the API and open the WebSocket from a browser"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON"
+    )
+
+    @field_validator("pbx")
+    @classmethod
+    def _pbx_names(cls, value: dict[str, PbxSettings]) -> dict[str, PbxSettings]:
+        for name in value:
+            # The name is a part of every call_id and of Redis keys.
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+                raise ValueError(
+                    f"the name {name!r} must be small letters, digits and hyphens, at most 31 of them"
+                )
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings, env_settings]
+        config = os.environ.get("CALLCARD_CONFIG")
+        if config:
+            if not Path(config).is_file():
+                raise SettingsError(
+                    f"CALLCARD_CONFIG names {config}, which is no file. Correct the path or unset it."
+                )
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
+        return tuple(sources)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings of this process. Raises `SettingsError` with one sentence for each thing wrong."""
+    _read_secret_files(os.environ)
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(e) for e in error.errors())) from None
+    except SettingsError:
+        raise
+    except Exception as error:  # a broken TOML file, a list that is not JSON
+        raise SettingsError(f"The settings cannot be read: {error}") from None
+
+
+def _read_secret_files(environ: Any) -> None:
+    """`CALLCARD_X_FILE=/run/secrets/x` becomes `CALLCARD_X` (Docker and Kubernetes hand secrets over as files)."""
+    for name in [n for n in environ if n.startswith(PREFIX) and n.endswith("_FILE")]:
+        target = name.removesuffix("_FILE")
+        if target in environ:
+            raise SettingsError(f"Both {target} and {name} are set. Keep one of them.")
+        try:
+            environ[target] = Path(environ[name]).read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"{name}: {environ[name]} cannot be read ({error.strerror}).") from None
+        del environ[name]
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = set(Settings.model_fields)
+    wrong = []
+    for name in environ:
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
+            continue
+        head = name.removeprefix(PREFIX).split("__")[0].lower()
+        if head not in known:
+            near = get_close_matches(head, known, n=1)
+            hint = f" Did you mean {PREFIX}{near[0].upper()}?" if near else ""
+            wrong.append(f"{name} is no setting of Callcard.{hint}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+
+
+def _sentence(error: Any) -> str:
+    name = PREFIX + "__".join(str(part).upper() for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{name} is no setting of Callcard."
+    given = error.get("input")
+    shown = (
+        f" (given: {given!r})"
+        if isinstance(given, str | int | float) and "SECRET" not in name and "URL" not in name
+        else ""
+    )
+    return f"{name}: {message[0].lower()}{message[1:]}{shown}."
