@@ -1,0 +1,408 @@
+"""The push bus on Redis: what `card_api` publishes and `push_gateway` hands to the tabs.
+
+A channel (`agent:101`, `line:support`, `notices`) has five keys in one hash slot, all named after it:
+
+    meta     hash    epoch (names this incarnation of the channel) and offset (counts publications, by one)
+    history  stream  the last publications; the entry id is `<offset>-0`
+    desk     hash    call_id -> card JSON: the open cards, for agents' channels
+    revs     hash    call_id -> highest rev seen, of open cards and of those closed not long ago
+    until    zset    call_id -> milliseconds since 1970 after which desk and revs forget it
+
+Publishing is one script (count, append, keep the desk, PUBLISH), reading is one script; so the desk, the history and
+what is heard live can't disagree. A reader subscribes to `bus_name(channel)` first, reads then, and drops what it heard
+live up to the offset it read.
+
+A message on the bus is `epoch SP offset SP published_at SP rev SP call_id LF data`, published_at in microseconds since
+1970 by Redis' clock; rev is 0 and call_id empty for what is not a card. An epoch that changed, with no data, says: read
+the desk anew.
+
+Stays within Redis 7.0 commands; works on Redis Cluster because no script touches two channels.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from shared.contracts.card import Card, CardState
+from shared.contracts.push import Receipt
+
+NOTICES = "notices"
+"""The channel everybody hears."""
+
+RECEIPTS_STREAM = "callcard:receipts"
+"""What the tabs showed: entries `{"r": Receipt}`. Bounded: a reader that is away loses figures, not cards."""
+
+# A busy agent's tab misses about ten publications a call; 128 of some 3 kB are an hour of work and stay well below the
+# megabyte a connect reply may have.
+HISTORY_LENGTH = 128
+# Who was away longer has the desk from the snapshot, and what was missed from the REST API.
+HISTORY_SECONDS = 600
+# Position and desk outlive a week of absence; after that the next sign-in begins a new epoch, which is harmless.
+KEEP_SECONDS = 7 * 24 * 3600
+# Late updates come from a stream that is read again after a crash: minutes, not hours.
+CLOSED_SECONDS = 3600
+# About a day of 500 busy agents' receipts; 300 bytes each.
+RECEIPTS_LENGTH = 50_000
+
+_DESK_WHOLE = "callcard:push:desk-whole"
+_RECEIPT_FIELD = b"r"
+_CARD_HEAD = b'{"type":"card","card":'
+_CARD_TAIL = b"}"
+
+# Revisions are compared as decimal text: Lua's numbers are doubles and would mix up revisions beyond 2^53.
+_PRELUDE = """
+local meta, history, desk, revs, until_ = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local time = redis.call('TIME')
+local now_us = string.format('%.0f', time[1] * 1000000 + time[2])
+local now_ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
+
+local function epoch_or(new)
+  local epoch = redis.call('HGET', meta, 'epoch')
+  if not epoch then
+    epoch = new
+    redis.call('DEL', history)
+    redis.call('HSET', meta, 'epoch', epoch, 'offset', 0)
+  end
+  return epoch
+end
+
+local function forget_old()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', until_, '-inf', now_ms)) do
+    redis.call('HDEL', desk, id)
+    redis.call('HDEL', revs, id)
+    redis.call('ZREM', until_, id)
+  end
+end
+
+local function newer(rev, than)
+  return not than or #rev > #than or (#rev == #than and rev > than)
+end
+
+local function put(id, rev, open, expires_ms, card, closed_seconds)
+  if not newer(rev, redis.call('HGET', revs, id)) then return false end
+  redis.call('HSET', revs, id, rev)
+  if open then
+    redis.call('HSET', desk, id, card)
+    redis.call('ZADD', until_, expires_ms, id)
+  else
+    redis.call('HDEL', desk, id)
+    redis.call('ZADD', until_, now_ms + closed_seconds * 1000, id)
+  end
+  return true
+end
+
+local function keep(seconds)
+  for _, key in ipairs({meta, desk, revs, until_}) do redis.call('EXPIRE', key, seconds) end
+end
+"""
+
+# ARGV: new epoch, bus name, head, body, tail, call_id ('' = no card), rev, open 1|0, expires_ms,
+#       history length, history seconds, keep seconds, closed seconds. Returns the offset; 0 = older than what is known.
+_PUBLISH = (
+    _PRELUDE
+    + """
+local id, rev = ARGV[6], ARGV[7]
+if id ~= '' then
+  forget_old()
+  if not put(id, rev, ARGV[8] == '1', ARGV[9], ARGV[4], tonumber(ARGV[13])) then return 0 end
+end
+local data = ARGV[3] .. ARGV[4] .. ARGV[5]
+local epoch = epoch_or(ARGV[1])
+local offset = redis.call('HINCRBY', meta, 'offset', 1)
+redis.call('XADD', history, 'MAXLEN', ARGV[10], offset .. '-0', 'd', data)
+redis.call('EXPIRE', history, ARGV[11])
+keep(ARGV[12])
+redis.call('PUBLISH', ARGV[2], table.concat({epoch, offset, now_us, rev, id}, ' ') .. '\\n' .. data)
+return offset
+"""
+)
+
+# ARGV: new epoch, bus name, keep seconds, then for each open card call_id, rev, expires_ms, card.
+_REBUILD = (
+    _PRELUDE
+    + """
+forget_old()
+redis.call('DEL', history)
+redis.call('HSET', meta, 'epoch', ARGV[1], 'offset', 0)
+for i = 4, #ARGV, 4 do put(ARGV[i], ARGV[i + 1], true, ARGV[i + 2], ARGV[i + 3], 0) end
+keep(ARGV[3])
+redis.call('PUBLISH', ARGV[2], table.concat({ARGV[1], 0, now_us, 0, ''}, ' ') .. '\\n')
+"""
+)
+
+# ARGV: new epoch, keep seconds, known epoch ('' = none), known offset.
+# Returns epoch, offset, desk (call_id, card, …), 1 if everything after the known offset follows, those entries.
+_READ = (
+    _PRELUDE
+    + """
+forget_old()
+local epoch = epoch_or(ARGV[1])
+keep(ARGV[2])
+local offset = tonumber(redis.call('HGET', meta, 'offset'))
+local known = tonumber(ARGV[4])
+local whole, missed = 0, {}
+if ARGV[3] == epoch and known <= offset then
+  if known < offset then
+    missed = redis.call('XRANGE', history, string.format('%.0f-0', known + 1), '+')
+  end
+  if known == offset or (missed[1] and missed[1][1] == string.format('%.0f-0', known + 1)) then whole = 1 end
+end
+if whole == 0 then missed = {} end
+return {epoch, offset, redis.call('HGETALL', desk), whole, missed}
+"""
+)
+
+# ARGV: new epoch, keep seconds, first id, last id, count (0 = position only), reverse 1|0.
+_HISTORY = (
+    _PRELUDE
+    + """
+local epoch = epoch_or(ARGV[1])
+keep(ARGV[2])
+local offset = tonumber(redis.call('HGET', meta, 'offset'))
+local entries = {}
+if ARGV[5] ~= '0' then
+  if ARGV[6] == '1' then
+    entries = redis.call('XREVRANGE', history, ARGV[4], ARGV[3], 'COUNT', ARGV[5])
+  else
+    entries = redis.call('XRANGE', history, ARGV[3], ARGV[4], 'COUNT', ARGV[5])
+  end
+end
+return {epoch, offset, entries}
+"""
+)
+
+
+def agent_channel(login: str) -> str:
+    """`agent:101`: the cards and the own state of one agent."""
+    return f"agent:{login}"
+
+
+def line_channel(name: str) -> str:
+    """`line:support`: the live board of a line."""
+    return f"line:{name}"
+
+
+def bus_name(channel: str) -> str:
+    """The pub/sub channel in Redis. The braces keep it and the channel's keys in one slot of a cluster."""
+    return f"callcard:push:{{{channel}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader is in a channel: it has everything up to `offset` of the incarnation `epoch`."""
+
+    epoch: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publication: `data` is the JSON as it was published."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of the bus. `data` is empty for "the desk was rebuilt under a new epoch".
+
+    `published_at`: seconds since 1970 by Redis' clock. `call_id` and `rev`: of the card, '' and 0 if it is none.
+    """
+
+    channel: str
+    epoch: str
+    offset: int
+    published_at: float
+    rev: int
+    call_id: str
+    data: bytes
+
+    @classmethod
+    def parse(cls, name: bytes, payload: bytes) -> Self:
+        """From what pub/sub delivers. Raises ValueError when it is not ours."""
+        head, separator, data = payload.partition(b"\n")
+        prefix, brace, channel = name.decode().partition("{")
+        if not separator or not brace or not prefix:
+            raise ValueError("not a message of the push bus")
+        epoch, offset, at, rev, call_id = head.decode().split(" ", 4)
+        return cls(channel.removesuffix("}"), epoch, int(offset), int(at) / 1e6, int(rev), call_id, data)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """A channel at one moment: the position, the open cards (JSON each, by call_id), and what a reader missed.
+
+    `recovered`: `missed` is everything after the position that was asked about. If not, `missed` is empty.
+    """
+
+    position: Position
+    cards: tuple[bytes, ...]
+    recovered: bool
+    missed: tuple[Publication, ...]
+
+
+class PushPublisher:
+    """The writing end. Every method raises `redis.RedisError` when Redis is away; doing it again is safe for cards,
+    because a card that is known already (by its rev) is not published twice."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._publish = redis.register_script(_PUBLISH)
+        self._rebuild = redis.register_script(_REBUILD)
+
+    async def publish_card(self, card: Card) -> int:
+        """Put a card on its agent's desk, or take it off when it is closed, and tell the tabs.
+
+        Returns the offset in `agent:<login>`; 0 if the desk knows this rev of the call or a higher one: then nothing
+        happened, and nothing needs to.
+        """
+        return cast("int", await self._publish(*_card_args(card)))
+
+    async def publish_cards(self, cards: Sequence[Card]) -> None:
+        """Several cards (a ring-all) in one round trip; each is atomic by itself."""
+        if not cards:
+            return
+        calls = [_card_args(card) for card in cards]
+        answers = await self._pipelined(calls)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            # Redis was restarted and does not know the script: none of the calls ran.
+            await self._redis.script_load(_PUBLISH)
+            answers = await self._pipelined(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+
+    async def _pipelined(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.evalsha(self._publish.sha, len(keys), *keys, *args)
+            return await pipeline.execute(raise_on_error=False)
+
+    async def publish(self, channel: str, data: bytes) -> int:
+        """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
+
+        `data` goes into the frames as it is, so it must be on one line: raises ValueError if it is not.
+        """
+        if b"\n" in data:
+            raise ValueError(
+                "a publication must be JSON on one line: a line break separates messages in a frame"
+            )
+        return cast("int", await self._publish(*_publish_args(channel, data)))
+
+    async def desk_is_fresh(self) -> bool:
+        """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data."""
+        return bool(await self._redis.exists(_DESK_WHOLE))
+
+    async def rebuild_desk(self, cards: Iterable[Card], logins: Collection[str]) -> None:
+        """After Redis lost its data: put back every open card, then call the desks whole.
+
+        `logins`: all agents, those without a card too, because their tabs may show one that is over. Their channels
+        begin a new epoch: every tab is asked to reconnect and gets the desk anew. A card published in the meantime
+        stays, if its rev is higher. Safe to repeat.
+        """
+        desks: dict[str, list[Card]] = {login: [] for login in logins}
+        for card in cards:
+            if card.state is not CardState.CLOSED:
+                desks.setdefault(card.agent, []).append(card)
+        for login, open_cards in desks.items():
+            channel = agent_channel(login)
+            args: list[Any] = [_new_epoch(), bus_name(channel), KEEP_SECONDS]
+            for card in open_cards:
+                args += [card.call_id, card.rev, _expires_ms(card), card.to_json()]
+            await self._rebuild(keys=_keys(channel), args=args)
+        await self._redis.set(_DESK_WHOLE, 1)
+
+
+class DeskReader:
+    """The reading end. Every method raises `redis.RedisError` when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._read = redis.register_script(_READ)
+        self._history = redis.register_script(_HISTORY)
+
+    async def read(self, channel: str, known: Position | None = None) -> ChannelState:
+        """The channel now, and what was published after `known`, if the history still has all of it."""
+        at = known or Position("", 0)
+        epoch, offset, desk, whole, entries = await self._read(
+            keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, at.epoch, at.offset]
+        )
+        cards = sorted(zip(desk[::2], desk[1::2], strict=True))
+        return ChannelState(
+            Position(epoch.decode(), offset), tuple(card for _, card in cards), whole == 1, _entries(entries)
+        )
+
+    async def history(
+        self, channel: str, since: int | None, limit: int, *, reverse: bool = False
+    ) -> tuple[Position, tuple[Publication, ...]]:
+        """At most `limit` publications (0: the position alone) after offset `since`; reversed: before it."""
+        first, last = "-", "+"
+        if since is not None:
+            if reverse:
+                last = f"({since}-0"
+            else:
+                first = f"({since}-0"
+        epoch, offset, entries = await self._history(
+            keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, first, last, limit, int(reverse)]
+        )
+        return Position(epoch.decode(), offset), _entries(entries)
+
+    async def desk_is_whole(self) -> bool:
+        """See `DeskSnapshot.complete`. Ask after `read`: a rebuild in between is then heard live as a new epoch."""
+        return bool(await self._redis.exists(_DESK_WHOLE))
+
+
+async def add_receipt(redis: Redis, receipt: Receipt) -> None:
+    """Append to the receipts stream, dropping the oldest beyond its bound."""
+    await redis.xadd(
+        RECEIPTS_STREAM, {_RECEIPT_FIELD: receipt.to_json()}, maxlen=RECEIPTS_LENGTH, approximate=True
+    )
+
+
+def decode_receipt(fields: dict[bytes, bytes]) -> Receipt:
+    """The receipt in a stream entry. Raises ValueError if it is not one."""
+    raw = fields.get(_RECEIPT_FIELD)
+    if raw is None:
+        raise ValueError("the entry has no field 'r'")
+    return Receipt.model_validate_json(raw)
+
+
+def _keys(channel: str) -> list[str]:
+    name = bus_name(channel)
+    return [f"{name}:{key}" for key in ("meta", "history", "desk", "revs", "until")]
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(4)
+
+
+def _expires_ms(card: Card) -> int:
+    return int(card.expires_at.timestamp() * 1000)
+
+
+def _card_args(card: Card) -> tuple[list[str], list[Any]]:
+    if card.rev < 0:
+        raise ValueError(f"the card of {card.call_id} has a negative rev: {card.rev}")
+    return _publish_args(
+        agent_channel(card.agent), card.to_json(), card=card, head=_CARD_HEAD, tail=_CARD_TAIL
+    )
+
+
+def _publish_args(
+    channel: str, body: bytes, *, card: Card | None = None, head: bytes = b"", tail: bytes = b""
+) -> tuple[list[str], list[Any]]:
+    about: list[Any] = ["", 0, 0, 0]
+    if card is not None:
+        about = [card.call_id, card.rev, int(card.state is not CardState.CLOSED), _expires_ms(card)]
+    args: list[Any] = [_new_epoch(), bus_name(channel), head, body, tail, *about]
+    args += [HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS]
+    return _keys(channel), args
+
+
+def _entries(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> tuple[Publication, ...]:
+    return tuple(Publication(int(name.split(b"-")[0]), fields[1]) for name, fields in entries)
