@@ -1,0 +1,45 @@
+"""The migrations make exactly the tables the code declares."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.expression import text
+
+from card_api.agents import models as _agents
+from card_api.api_keys import models as _api_keys
+from card_api.audit import models as _audit
+from card_api.calls import models as _calls
+from card_api.customers import models as _customers
+from card_api.metadata import metadata
+from services.migrate import upgrade
+
+DECLARED = (_agents, _api_keys, _audit, _calls, _customers)
+
+
+async def test_migrations_and_models_agree(engine: AsyncEngine) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with engine.connect() as connection:
+        found = await connection.run_sync(differences)
+    assert found == []
+
+
+async def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
+    before, head = await upgrade(database_url)
+    assert before == head
+
+
+async def test_an_endpoint_belongs_to_one_agent_on_any_pbx(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        agent = await connection.scalar(
+            text("insert into agents (login, name) values ('a', 'A') returning id")
+        )
+        add = text("insert into agent_endpoints (agent_id, endpoint) values (:agent, 'PJSIP/a')")
+        await connection.execute(add, {"agent": agent})
+        with pytest.raises(IntegrityError):
+            await connection.execute(add, {"agent": agent})
