@@ -126,6 +126,8 @@ class AmiFramer:
             if lf_end >= 0 and (end < 0 or lf_end < end):
                 end, after = lf_end, lf_end + len(_LF_END)
         if end < 0:
+            if self.banner is None and not self._skipping and _BANNER in pending[:64]:
+                pending[:] = self._take_banner(bytes(pending))
             self._cap()
             return b""
         message, rest = bytes(pending[:end]), bytes(pending[after:])
