@@ -4,15 +4,24 @@
 says which setting is wrong and what to write instead. Nothing is read at import.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import TomlConfigSettingsSource
 
 PREFIX = "CALLCARD_"
@@ -22,6 +31,22 @@ NOT_SETTINGS = {"CALLCARD_CONFIG"}
 
 class SettingsError(Exception):
     """What is wrong with the settings: one sentence a line, for a person."""
+
+
+def _words(value: Any) -> Any:
+    """`a, b` in a variable is a list; TOML has lists of its own."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
+"""Several values: `a,b` in a variable."""
 
 
 class Section(BaseModel):
@@ -38,10 +63,10 @@ class PbxSettings(Section):
     username: str = "callcard"
     secret: SecretStr = SecretStr("")
     country: str | None = Field(None, description="country of this PBX's numbers, if not the general one")
-    agents: list[str] = Field([], description="patterns of agents' endpoints, e.g. PJSIP/1??")
-    trunks: list[str] = Field([], description="patterns of trunks' endpoints, e.g. PJSIP/provider*")
-    internal_contexts: list[str] = Field([], description="dialplan contexts that agents' phones dial in")
-    inbound_contexts: list[str] = Field([], description="dialplan contexts that trunks come in by")
+    agents: Words = Field([], description="patterns of agents' endpoints, e.g. PJSIP/1??")
+    trunks: Words = Field([], description="patterns of trunks' endpoints, e.g. PJSIP/provider*")
+    internal_contexts: Words = Field([], description="dialplan contexts that agents' phones dial in")
+    inbound_contexts: Words = Field([], description="dialplan contexts that trunks come in by")
 
 
 class DatabaseSettings(Section):
@@ -127,7 +152,7 @@ class Settings(BaseSettings):
     )
     timezone: str = "Europe/Moscow"
     language: Literal["ru", "en"] = Field("ru", description="language of greetings until an agent chooses")
-    allowed_origins: list[str] = Field(
+    allowed_origins: Words = Field(
         [], description="other pages (a CRM) that may call the API and open the WebSocket from a browser"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"

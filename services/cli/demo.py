@@ -1,0 +1,113 @@
+"""`callcard demo`: everything, with a simulated PBX and sample customers, to look at."""
+
+import asyncio
+import secrets
+from typing import Annotated
+
+import typer
+import uvloop
+
+from services.cli.output import console
+from services.front import PortTaken, listen
+from services.migrate import upgrade
+from services.runtime import Servers, Target, kept_secret, serve, servers
+from services.samples import load_samples
+from shared.db import create_engine
+from shared.observability import configure_logging
+from shared.settings import DatabaseSettings, PbxSettings, RedisSettings, Settings, load_settings
+
+EXAMPLES = """\
+Examples:
+
+  callcard demo                        open the printed address, sign in as 101
+
+  callcard demo --port 9000            another port
+
+  callcard demo --calls-per-minute 30  a busy day"""
+
+# Ports to try when the wanted one is taken: a demo should start, not explain.
+_OTHER_PORTS = 20
+# Letters and digits that nobody confuses when typing from a screen.
+_ALPHABET = "abcdefghkmnpqrstuvwxyz23456789"
+
+
+def demo(
+    port: Annotated[int | None, typer.Option(help="Port of the desk.  [default: 8080, or the next free one]")] = None,
+    calls_per_minute: Annotated[float | None, typer.Option(min=0.1, max=600, help="How busy the line is.")] = None,
+) -> None:
+    """Start the whole product with a simulated PBX and sample customers."""
+    out = console()
+    settings = _settings(port, calls_per_minute)
+    # The demo's log would scroll the address away; it goes where it can be read.
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    log_path = settings.data_dir / "demo.log"
+    targets = [Target.SIMULATOR, Target.ALL]
+    with (
+        log_path.open("a") as log,
+        out.status("Starting PostgreSQL and Valkey …") as status,
+        servers(settings, targets) as at,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        configure_logging(settings.log_level, "json", log)
+        password = kept_secret(settings.data_dir / "demo-password", _password)
+        status.update("Preparing the database and the sample customers …")
+        runner.run(_prepare(at, password))
+        status.update("Starting the simulated PBX and Callcard …")
+
+        async def ready(address: str) -> None:
+            status.stop()
+            out.print(f"\n  [bold]Callcard is running:[/]  [bold cyan]{address}/[/]\n")
+            out.print(f"  Sign in as [bold]101[/] (or 102, 103, 104), password [bold]{password}[/]")
+            out.print("  The phone rings in a few seconds, and again and again.\n")
+            out.print(f"  REST: {address}/docs    Log: {log_path}    Data: {settings.data_dir}")
+            out.print("  Ctrl-C ends everything; the data is here next time.\n")
+
+        runner.run(serve(settings, targets, at, ready))
+        out.print("  Stopped.")
+
+
+def _settings(port: int | None, calls_per_minute: float | None) -> Settings:
+    base = load_settings()
+    wanted = port if port is not None else base.http.port
+    http = base.http.model_copy(update={"port": wanted if port is not None else _free(base.http.host, wanted)})
+    simulator = base.simulator.model_copy(update={"port": _free(base.simulator.host, base.simulator.port)})
+    if calls_per_minute is not None:
+        simulator = simulator.model_copy(update={"calls_per_minute": calls_per_minute})
+    pbx = PbxSettings(
+        host=simulator.host, port=simulator.port, username=simulator.username, secret=simulator.secret
+    )
+    # Apart from the real thing: samples must never get into a company's customers, nor the demo at its PBX.
+    return base.model_copy(
+        update={
+            "http": http,
+            "simulator": simulator,
+            "pbx": {"demo": pbx},
+            "data_dir": base.data_dir / "demo",
+            "database": DatabaseSettings(),
+            "redis": RedisSettings(),
+        }
+    )
+
+
+def _free(host: str, wanted: int) -> int:
+    for candidate in range(wanted, wanted + _OTHER_PORTS):
+        try:
+            listen(host, candidate).close()
+        except PortTaken:
+            continue
+        return candidate
+    listen(host, wanted).close()  # raises with the sentence
+    return wanted
+
+
+def _password() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+async def _prepare(at: Servers, password: str) -> None:
+    await upgrade(at.database_url)
+    engine = create_engine(at.database_url)
+    try:
+        await load_samples(engine, password)
+    finally:
+        await engine.dispose()

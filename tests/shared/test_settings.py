@@ -1,0 +1,87 @@
+"""Settings: where they come from, and what a wrong one says."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [n for n in os.environ if n.startswith("CALLCARD_")]:
+        monkeypatch.delenv(name)
+
+
+def test_a_pbx_is_named_by_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__HOST", "10.0.0.5")
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__SECRET", "s3cret")
+    monkeypatch.setenv("CALLCARD_PBX__BRANCH__HOST", "10.0.0.6")
+    settings = load_settings()
+    assert {name: pbx.host for name, pbx in settings.pbx.items()} == {
+        "main": "10.0.0.5",
+        "branch": "10.0.0.6",
+    }
+    assert settings.pbx["main"].secret.get_secret_value() == "s3cret"
+
+
+def test_lists_are_words_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLCARD_ALLOWED_ORIGINS", "https://crm.example, https://desk.example")
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__TRUNKS", "PJSIP/provider*,SIP/gw")
+    settings = load_settings()
+    assert settings.allowed_origins == ["https://crm.example", "https://desk.example"]
+    assert settings.pbx["main"].trunks == ["PJSIP/provider*", "SIP/gw"]
+
+
+def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("x" * 40 + "\n")
+    monkeypatch.setenv("CALLCARD_AUTH__SECRET_FILE", str(file))
+    secret = load_settings().auth.secret
+    assert secret is not None
+    assert secret.get_secret_value() == "x" * 40
+
+
+def test_toml_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "callcard.toml"
+    file.write_text('country = "KZ"\n[http]\nport = 9000\n[pbx.main]\nhost = "pbx.example"\n')
+    monkeypatch.setenv("CALLCARD_CONFIG", str(file))
+    monkeypatch.setenv("CALLCARD_HTTP__PORT", "9001")
+    settings = load_settings()
+    assert (settings.country, settings.http.port, settings.pbx["main"].host) == ("KZ", 9001, "pbx.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("CALLCARD_HTTP__PORT", "abc", "CALLCARD_HTTP__PORT: input should be a valid integer"),
+        ("CALLCARD_HTTP__PORT", "70000", "CALLCARD_HTTP__PORT: input should be less than or equal to 65535"),
+        ("CALLCARD_AUTH__SECRET", "short", "use at least 32 random characters"),
+        (
+            "CALLCARD_HTPP__PORT",
+            "1",
+            "CALLCARD_HTPP__PORT is no setting of Callcard. Did you mean CALLCARD_HTTP?",
+        ),
+        ("CALLCARD_PBX__MAIN__HSOT", "x", "CALLCARD_PBX__MAIN__HSOT is no setting of Callcard"),
+        ("CALLCARD_PBX__MAIN_1__HOST", "x", "must be small letters, digits and hyphens"),
+        ("CALLCARD_CONFIG", "/nowhere/callcard.toml", "which is no file"),
+        ("CALLCARD_AUTH__SECRET_FILE", "/nowhere/secret", "cannot be read"),
+        ("CALLCARD_ALLOWED_ORIGINS", "[oops", "CALLCARD_ALLOWED_ORIGINS"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert sentence.lower() in str(error.value).lower()
+
+
+def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLCARD_AUTH__SECRET", "hunter2")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "hunter2" not in str(error.value)
