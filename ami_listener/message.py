@@ -12,9 +12,7 @@ class AmiMessage(dict[str, str]):
 
     __slots__ = ("repeated",)
 
-    def __init__(
-        self, headers: Iterable[tuple[str, str]] | dict[str, str] = (), /, **more: str
-    ) -> None:
+    def __init__(self, headers: Iterable[tuple[str, str]] | dict[str, str] = (), /, **more: str) -> None:
         super().__init__(headers, **more)
         self.repeated: dict[str, list[str]] | None = None
 
