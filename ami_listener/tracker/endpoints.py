@@ -1,0 +1,154 @@
+"""Which end is ours: telling agents' phones, trunks and the rest apart by name and context."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+
+class EndpointKind(StrEnum):
+    AGENT = "agent"
+    TRUNK = "trunk"
+    OTHER = "other"
+
+
+# Channels that no call is made of: sound players, recorders, spies, the SIP MESSAGE queue (which never hangs up).
+IGNORED_TECHNOLOGIES = frozenset(
+    {
+        "Message",
+        "Announcer",
+        "Recorder",
+        "CBAnn",
+        "CBRec",
+        "ConfBridgeRecorder",
+        "Snoop",
+        "MulticastRTP",
+        "UnicastRTP",
+        "OutgoingSpoolFailed",
+    }
+)
+# Channels that stand for another one: they belong to a call but are nobody's phone.
+HELPER_TECHNOLOGIES = frozenset({"Local", "AsyncGoto", "Surrogate", "Bridge", "Parking"})
+# Cards and ISDN lines are lines to the outside on every system we know.
+LINE_TECHNOLOGIES = frozenset({"DAHDI", "Dongle", "Khomp", "mISDN", "CAPI"})
+
+# The unique tail that Asterisk adds to a channel name: -0000000b, -1 (DAHDI), with ;1 or ;2 for Local halves.
+_TAIL = re.compile(r"-[0-9A-Za-z]{1,16}(?:;[12])?$")
+_ZOMBIE = "<ZOMBIE>"
+
+# Words in names of contexts and endpoints, as FreePBX, MikoPBX and hand-written configurations use them.
+_INBOUND_CONTEXT = re.compile(
+    r"^(from-(trunk|pstn|did|outside|provider|external|dahdi|analog|digital|sip-external)|ext-did|incoming|inbound|"
+    r"public|pstn|trunk)|(-incoming|_incoming|-inbound)$",
+    re.IGNORECASE,
+)
+_INTERNAL_CONTEXT = re.compile(
+    r"^(from-internal|from-queue|internal|all_peers|agents?\b|phones?\b|users?\b|local|default-internal|office)",
+    re.IGNORECASE,
+)
+_TRUNK_NAME = re.compile(
+    r"trunk|provider|gateway|(^|[-_.])(gw|pstn|isdn|out|outbound|carrier|sip)([-_.\d]|$)|^siptrunk",
+    re.IGNORECASE,
+)
+_SHORT = re.compile(r"^\d{2,6}$")  # an extension; longer ones are phone numbers
+_SHORT_TAIL = re.compile(r"(?:^|\D)(\d{2,6})$")
+_LONG = re.compile(r"^\+?\d{7,}$")
+
+
+def technology(channel: str) -> str:
+    """`PJSIP` of `PJSIP/agent101-0000000b`."""
+    return channel.partition("/")[0]
+
+
+def endpoint_of(channel: str) -> str:
+    """Channel name without its unique tail: `PJSIP/agent101-0000000b` is `PJSIP/agent101`."""
+    if channel.endswith(_ZOMBIE):
+        channel = channel[: -len(_ZOMBIE)]
+    tech, _, rest = channel.partition("/")
+    if tech in LINE_TECHNOLOGIES and "/" in rest:
+        # DAHDI/i1/79001234567-3: the line, not the number that was dialled through it
+        return f"{tech}/{rest.partition('/')[0]}"
+    return _TAIL.sub("", channel)
+
+
+def short_number(value: str | None) -> str | None:
+    """The value if it is an extension (2-6 digits), else None."""
+    return value if value and _SHORT.match(value) else None
+
+
+def looks_like_phone_number(value: str | None) -> bool:
+    """True for 7 digits and more: no company has extensions that long."""
+    return bool(value and _LONG.match(value))
+
+
+@dataclass(frozen=True)
+class EndpointRules:
+    """What is known of the PBX's endpoints. All of it may be empty: then names and contexts are guessed from.
+
+    agents: endpoint (`PJSIP/agent101`) → login of the agent whose phone it is.
+    agent_patterns, trunk_patterns: shell-style patterns of endpoints (`PJSIP/provider-*`).
+    internal_contexts, inbound_contexts: dialplan contexts, also patterns, of our phones and of the trunks.
+    normalise: a phone number as E.164, or None if it is none; numbers stay as they come without it.
+    """
+
+    agents: Mapping[str, str] = field(default_factory=dict)
+    agent_patterns: tuple[str, ...] = ()
+    trunk_patterns: tuple[str, ...] = ()
+    internal_contexts: tuple[str, ...] = ()
+    inbound_contexts: tuple[str, ...] = ()
+    normalise: Callable[[str], str | None] | None = None
+
+    def kind(self, endpoint: str, context: str, number: str | None) -> EndpointKind:
+        """Whose end is it? `context` and `number` (CallerIDNum) as the PBX showed them when the channel was new."""
+        if endpoint in self.agents or _any_match(self.agent_patterns, endpoint):
+            return EndpointKind.AGENT
+        if _any_match(self.trunk_patterns, endpoint):
+            return EndpointKind.TRUNK
+        if _any_match(self.internal_contexts, context):
+            return EndpointKind.AGENT
+        if _any_match(self.inbound_contexts, context):
+            return EndpointKind.TRUNK
+        return _guess(endpoint, context, number)
+
+    def agent(self, endpoint: str, kind: EndpointKind, number: str | None) -> str | None:
+        """Login of the agent whose phone it is; without an agents table the extension that the PBX shows for it."""
+        login = self.agents.get(endpoint)
+        if login is not None:
+            return login
+        if kind is not EndpointKind.AGENT:
+            return None
+        if short_number(number):
+            return number
+        # A phone called by Originate shows the client's number as its own; its name ends in the extension mostly.
+        tail = _SHORT_TAIL.search(endpoint)
+        return tail.group(1) if tail else None
+
+    def number(self, raw: str | None) -> str | None:
+        """A phone number as E.164 where it is one, verbatim where it is an extension; "" and `s` are None."""
+        if not raw:
+            return None
+        if self.normalise is None or short_number(raw):
+            return raw
+        return self.normalise(raw) or raw
+
+
+def _any_match(patterns: tuple[str, ...], value: str) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
+
+
+def _guess(endpoint: str, context: str, number: str | None) -> EndpointKind:
+    tech, _, name = endpoint.partition("/")
+    if tech in LINE_TECHNOLOGIES:
+        return EndpointKind.TRUNK
+    if _INBOUND_CONTEXT.search(context):
+        return EndpointKind.TRUNK
+    trunk_name = bool(_TRUNK_NAME.search(name))
+    if _SHORT.match(name):
+        return EndpointKind.AGENT
+    if trunk_name or _LONG.match(name):
+        # A trunk is often named by the number it registers with.
+        return EndpointKind.TRUNK
+    if _INTERNAL_CONTEXT.search(context) or _SHORT_TAIL.search(name) or short_number(number):
+        return EndpointKind.AGENT
+    return EndpointKind.OTHER

@@ -1,0 +1,155 @@
+"""How calls, legs, transfers and queue stays ended: pure decisions on what is known at the end."""
+
+from ami_listener.tracker.state import CallRecord, TransferRecord
+from shared.contracts.call import (
+    CallEndReason,
+    Direction,
+    LegEndReason,
+    LegState,
+    QueueOutcome,
+    TransferOutcome,
+)
+
+# Q.850 causes, where they say something that no event says.
+BUSY_CAUSE, REJECTED_CAUSE, ANSWERED_ELSEWHERE_CAUSE = 17, 21, 26
+_NO_ANSWER_CAUSES = frozenset({18, 19})
+# not found, no route, out of order, congestion, not available, incompatible: the end could not be reached
+_FAILED_CAUSES = frozenset({1, 2, 3, 20, 27, 28, 34, 38, 41, 42, 44, 50, 58, 65, 88, 102, 111})
+
+_BY_DIAL_STATUS = {
+    "BUSY": LegEndReason.BUSY,
+    "NOANSWER": LegEndReason.NO_ANSWER,
+    "CANCEL": LegEndReason.CANCELLED,
+    "CONGESTION": LegEndReason.FAILED,
+    "CHANUNAVAIL": LegEndReason.FAILED,
+    "INVALIDARGS": LegEndReason.FAILED,
+    "DONTCALL": LegEndReason.REJECTED,
+    "TORTURE": LegEndReason.REJECTED,
+    "ABORT": LegEndReason.CANCELLED,
+}
+_CALL_BY_LEG = {
+    LegEndReason.BUSY: CallEndReason.BUSY,
+    LegEndReason.REJECTED: CallEndReason.REJECTED,
+    LegEndReason.FAILED: CallEndReason.FAILED,
+}
+_TRANSFER_BY_LEG = {
+    LegEndReason.NO_ANSWER: TransferOutcome.NO_ANSWER,
+    LegEndReason.BUSY: TransferOutcome.BUSY,
+    LegEndReason.REJECTED: TransferOutcome.REJECTED,
+    LegEndReason.CANCELLED: TransferOutcome.CANCELLED,
+    LegEndReason.FAILED: TransferOutcome.FAILED,
+}
+
+
+def refine(reason: LegEndReason, cause: int | None) -> LegEndReason:
+    """A queue says "no answer" of a phone that refused; the cause its side sent tells which it was."""
+    if reason is LegEndReason.NO_ANSWER:
+        if cause == BUSY_CAUSE:
+            return LegEndReason.BUSY
+        if cause == REJECTED_CAUSE:
+            return LegEndReason.REJECTED
+    return reason
+
+
+def by_dial_status(status: str, cause: int | None, answered_by_other: bool) -> LegEndReason | None:
+    """End of a leg that never answered, by its DialEnd; None if the status ends nothing (ANSWER, …)."""
+    reason = _BY_DIAL_STATUS.get(status)
+    if reason is LegEndReason.CANCELLED and answered_by_other:
+        return LegEndReason.ANSWERED_ELSEWHERE
+    return None if reason is None else refine(reason, cause)
+
+
+def by_hangup(cause: int | None, answered_by_other: bool, caller_left: bool) -> LegEndReason:
+    """End of a leg that rang and was hung up without a DialEnd (Originate, Pickup, a lost event)."""
+    if cause == BUSY_CAUSE:
+        return LegEndReason.BUSY
+    if cause == REJECTED_CAUSE:
+        return LegEndReason.REJECTED
+    if answered_by_other or cause == ANSWERED_ELSEWHERE_CAUSE:
+        return LegEndReason.ANSWERED_ELSEWHERE
+    if caller_left:
+        return LegEndReason.CANCELLED
+    if cause in _NO_ANSWER_CAUSES:
+        return LegEndReason.NO_ANSWER
+    if cause in _FAILED_CAUSES:
+        return LegEndReason.FAILED
+    return LegEndReason.CANCELLED
+
+
+def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutcome:
+    """Outcome of a transfer that nobody has answered and that is over."""
+    attempts = call.legs[transfer.first_leg :]
+    if attempts:
+        last = attempts[-1].end_reason
+        return _TRANSFER_BY_LEG.get(last, TransferOutcome.UNKNOWN) if last else TransferOutcome.UNKNOWN
+    return TransferOutcome.CANCELLED if call.caller_left else TransferOutcome.FAILED
+
+
+def queue_outcome(call: CallRecord) -> QueueOutcome:
+    """Outcome of a stay in a queue that has just ended.
+
+    Asterisk says "abandon" also when the time limit ran out; the caller's own HangupRequest tells them apart.
+    """
+    if any(leg.talking for leg in call.legs):
+        return QueueOutcome.ANSWERED
+    if call.caller_left:
+        return QueueOutcome.ABANDONED
+    if call.queue is not None and call.queue.gave_up:
+        return QueueOutcome.TIMEOUT
+    return QueueOutcome.LEFT
+
+
+def call_end_reason(call: CallRecord) -> CallEndReason:
+    """Why a call ended, by what happened.
+
+    `abandoned` is kept for customers: an agent who gives up dialling leaves a call that was not answered.
+    """
+    if call.answered_at is not None or call.merged:
+        return CallEndReason.COMPLETED
+    if call.blind_end:
+        return CallEndReason.UNKNOWN
+    inbound = call.direction is Direction.INBOUND
+    if inbound and call.left_while_waiting:
+        return CallEndReason.ABANDONED
+    attempts = [leg for leg in call.legs if leg.end_reason is not LegEndReason.ANSWERED_ELSEWHERE]
+    if call.queue is not None and inbound:
+        # One agent's "busy" is not the caller's: a queue goes on to the next.
+        return CallEndReason.NO_ANSWER
+    if attempts:
+        last = attempts[-1].end_reason
+        return _CALL_BY_LEG.get(last, CallEndReason.NO_ANSWER) if last else CallEndReason.NO_ANSWER
+    if not inbound:
+        # Nobody was called: the agent talked to the dialplan (voice mail, a feature code), or the number was refused.
+        return CallEndReason.COMPLETED if call.picked_up_by_dialplan else CallEndReason.FAILED
+    if call.closed:
+        return CallEndReason.CLOSED
+    # Nobody was tried. The dialplan let the caller go: closed. The caller went by himself: abandoned.
+    return CallEndReason.ABANDONED if call.caller_left else CallEndReason.CLOSED
+
+
+def is_missed(call: CallRecord) -> bool:
+    """An inbound call ended and nobody of ours had talked to the caller.
+
+    Of a call that ended unseen nobody can say that: its `gap` is marked instead.
+    """
+    return (
+        call.direction is Direction.INBOUND
+        and call.answered_at is None
+        and not call.merged
+        and not call.blind_end
+    )
+
+
+def leg_states(call: CallRecord) -> tuple[bool, bool, bool]:
+    """(somebody rings, somebody talks, the talk is on hold), the anchor's own phone only counted as ringing."""
+    own = call.anchor.leg if call.anchor is not None else None
+    ringing = talking = held = False
+    for leg in call.legs:
+        if leg.ended_at is not None:
+            continue
+        if leg.answered_at is None:
+            ringing = True
+        elif leg is not own:
+            talking = True
+            held = held or leg.state is LegState.HELD
+    return ringing, talking, held

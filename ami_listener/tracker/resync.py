@@ -1,0 +1,151 @@
+"""Settling the difference between the book and what the PBX says is going on."""
+
+from datetime import datetime, timedelta
+
+from ami_listener.message import AmiMessage
+from ami_listener.tracker import sight
+from ami_listener.tracker.book import Book, is_first
+from ami_listener.tracker.endpoints import EndpointKind
+from ami_listener.tracker.snapshot import PbxSnapshot
+from ami_listener.tracker.state import RINGING, UP, CallRecord, Channel
+from shared.contracts.call import LegEndReason
+
+
+def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> None:
+    """Calls that began unseen begin, calls that ended unseen end; both with their gap marked.
+
+    Only channels first seen before the resync began are judged by the snapshot: it was read after them. What was
+    seen since then is newer than its answers.
+    """
+    there = {row.get("Uniqueid", ""): row for row in snapshot.channels}
+    for channel in list(book.channels.values()):
+        if channel.round < book.round and (restarted or channel.uniqueid not in there):
+            _gone(book, channel, at)
+    new: list[Channel] = []
+    for uniqueid, row in there.items():
+        channel_before = book.channels.get(uniqueid)
+        channel = channel_before or _found(book, row, at)
+        if channel is None:
+            continue
+        channel.round = book.round
+        if channel_before is None:
+            new.append(channel)
+        elif channel.state != UP and sight.number(row.get("ChannelState")) == UP:
+            channel.state = UP
+            channel.call.gap = True
+        if row.get("BridgeId"):
+            book.enter_bridge(channel, row["BridgeId"])
+    calls = {channel.call.call_id: channel.call for channel in new}
+    for call in calls.values():
+        _begin(book, call, at)
+    for channel in new:
+        _take_part(book, channel, at)
+    _bridged(book, at)
+    _queues(book, snapshot, there, at)
+    for call in calls.values():
+        if call.visible:
+            book.note(call, "found")
+
+
+def _gone(book: Book, channel: Channel, at: datetime) -> None:
+    call = channel.call
+    call.gap = True
+    if channel.leg is not None:
+        book.end_leg(call, channel.leg, LegEndReason.UNKNOWN, at)
+    if len(call.channels) == 1 or channel is call.anchor:
+        call.blind_end = True
+    book.hang_up(channel, None, at)
+
+
+def _found(book: Book, row: AmiMessage, at: datetime) -> Channel | None:
+    get = row.get
+    return book.channel(
+        get("Uniqueid", ""),
+        get("Linkedid", ""),
+        get("Channel", ""),
+        sight.number(get("ChannelState")) or 0,
+        get("CallerIDNum"),
+        get("CallerIDName"),
+        get("Context", ""),
+        get("Exten", ""),
+        at - _duration(get("Duration")),
+        gap=True,
+    )
+
+
+def _begin(book: Book, call: CallRecord, at: datetime) -> None:
+    """Choose who the call is about: the first channel, else the customer's, else whoever was there longest."""
+    call.gap = True
+    real = [c for c in call.channels.values() if not c.helper]
+    if call.anchor is not None or not real:
+        return
+    anchor = next((c for c in real if is_first(c)), None)
+    if anchor is None or anchor.state == RINGING:
+        trunks = [c for c in real if c.kind is EndpointKind.TRUNK and c.state != RINGING]
+        anchor = trunks[0] if trunks else anchor
+    if anchor is None:
+        talking = [c for c in real if c.state != RINGING]
+        anchor = talking[0] if talking else None
+    if anchor is None:
+        return
+    if anchor.state == RINGING:
+        book.call_out(anchor, None, at)
+    else:
+        book.arrive(anchor, call.started_at)
+        call.picked_up_by_dialplan = anchor.state == UP
+
+
+def _take_part(book: Book, channel: Channel, at: datetime) -> None:
+    if channel.helper or channel is channel.call.anchor:
+        return
+    if channel.state == RINGING:
+        book.ring(channel, at)
+    elif channel.state == UP:
+        book.answer(channel, at)
+
+
+def _bridged(book: Book, at: datetime) -> None:
+    for channel in book.channels.values():
+        call = channel.call
+        if channel.helper or channel.bridge is None:
+            continue
+        if channel is not call.anchor:
+            if channel.leg is not None and channel.leg.alive and channel.leg.answered_at is None:
+                book.answer(channel, at)
+        else:
+            partner = book.partner(channel)
+            if partner is not None and partner.call is call and call.talking_to != partner.endpoint:
+                call.talking_to = partner.endpoint
+                book.note(call, "talking")
+
+
+def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at: datetime) -> None:
+    waiting = {entry.get("Uniqueid", ""): entry for entry in snapshot.queue_entries}
+    for uniqueid, entry in waiting.items():
+        channel = book.channels.get(uniqueid)
+        name = entry.get("Queue")
+        if channel is None or not name or not channel.call.gap:
+            continue
+        call = channel.call
+        if call.queue is None or call.queue.name != name or call.queue.left_at is not None:
+            waited = timedelta(seconds=sight.number(entry.get("Wait")) or 0)
+            book.join_queue(call, name, sight.number(entry.get("Position")), at - waited)
+    for uniqueid, row in there.items():
+        channel = book.channels.get(uniqueid)
+        if channel is None or uniqueid in waiting:
+            continue
+        call = channel.call
+        queue = call.queue
+        # Still in the Queue application and in no bridge means waiting, also where QueueStatus may not be asked.
+        in_queue = row.get("Application") == "Queue" and not row.get("BridgeId")
+        if channel is call.anchor and queue is not None and queue.left_at is None and not in_queue:
+            book.leave_queue(call, queue, at)
+
+
+def _duration(value: str | None) -> timedelta:
+    """`00:01:30` as a span; nothing for anything else."""
+    parts = (value or "").split(":")
+    if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) <= 4 for p in parts):
+        return timedelta()
+    hours, minutes, seconds = (int(p) for p in parts)
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)

@@ -1,0 +1,144 @@
+"""AMI events in, call updates out. Pure: no socket, no Redis, no clock but the events' own."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ami_listener.message import AmiMessage
+from ami_listener.tracker import bridges, channels, dial, facts, queues, resync, transfers
+from ami_listener.tracker.book import Book
+from ami_listener.tracker.endpoints import EndpointRules
+from ami_listener.tracker.snapshot import PbxSnapshot
+from ami_listener.tracker.state import CallRecord
+from ami_listener.tracker.view import to_call
+from shared.contracts.call import Call, CallUpdate
+
+_Handler = Callable[[Book, AmiMessage, datetime], None]
+
+HANDLERS: dict[str, _Handler] = {
+    "Newchannel": channels.newchannel,
+    "Newstate": channels.newstate,
+    "NewCallerid": channels.newcallerid,
+    "Rename": channels.rename,
+    "HangupRequest": channels.hangup_request,
+    "Hangup": channels.hangup,
+    "DialBegin": dial.dial_begin,
+    "DialEnd": dial.dial_end,
+    "OriginateResponse": dial.originate_response,
+    "QueueCallerJoin": queues.join,
+    "QueueCallerLeave": queues.leave,
+    "QueueCallerAbandon": queues.abandon,
+    "AgentConnect": queues.connect,
+    "AgentRingNoAnswer": dial.ring_no_answer,
+    "BridgeEnter": bridges.enter,
+    "BridgeLeave": bridges.leave,
+    "Hold": bridges.hold,
+    "Unhold": bridges.unhold,
+    "BlindTransfer": transfers.blind,
+    "AttendedTransfer": transfers.attended,
+    "Pickup": transfers.pickup,
+    "DTMFEnd": facts.digit,
+    "UserEvent": facts.user_event,
+}
+
+# Room for several updates in one millisecond; with the milliseconds of today still far below 2**53, the largest
+# whole number that JavaScript holds.
+_VERSIONS_PER_MS = 100
+
+
+class Tracker:
+    """Follows the calls of one PBX.
+
+    pbx: its name, the first part of each call_id.
+    rules: which ends are agents' phones, which are trunks.
+    version_floor: the highest version that was ever published for this PBX, 0 if unknown; new ones are above it.
+
+    Nothing here raises on what a PBX may send. `problems` counts events that a defect of ours made unusable, and
+    `last_problem` says what it was; both stay 0 and None in normal life.
+    """
+
+    def __init__(self, pbx: str, rules: EndpointRules | None = None, version_floor: int = 0) -> None:
+        self._book = Book(pbx, rules if rules is not None else EndpointRules())
+        self._version = version_floor
+        self._booted_at: str | None = None
+        self.problems = 0
+        self.last_problem: str | None = None
+
+    @property
+    def version(self) -> int:
+        """The version given last."""
+        return self._version
+
+    def handle(self, event: AmiMessage, at: datetime) -> list[CallUpdate]:
+        """One event, in the order of the wire. `at`: when it was received, UTC."""
+        handler = HANDLERS.get(event.get("Event", ""))
+        if handler is None:
+            return []
+        book = self._book
+        try:
+            handler(book, event, at)
+        except Exception as error:  # one bad event must not cost the rest of the stream; tests assert none
+            self.problems += 1
+            self.last_problem = f"{event.event}: {type(error).__name__}: {error}"
+        return self._updates(at) if book.touched else []
+
+    def begin_resync(self, at: datetime) -> None:
+        """Call before the PBX is asked for its channels: what is first seen from here on is newer than its answer."""
+        self._book.round += 1
+        self._book.hung_up.hold()
+
+    def settle(self, snapshot: PbxSnapshot, at: datetime) -> list[CallUpdate]:
+        """Take over what the PBX says is going on. Without `begin_resync` before, everything known is judged."""
+        restarted = (
+            self._booted_at is not None
+            and snapshot.booted_at is not None
+            and snapshot.booted_at != self._booted_at
+        )
+        self._booted_at = snapshot.booted_at or self._booted_at
+        if self._book.round == 0:
+            self._book.round = 1
+        resync.settle(self._book, snapshot, restarted, at)
+        self._book.hung_up.release()
+        return self._updates(at)
+
+    def open_calls(self) -> list[Call]:
+        """Every call that goes on, as it is now."""
+        book = self._book
+        return [to_call(book.pbx, call) for call in book.calls.values() if call.visible]
+
+    def resend(self, at: datetime) -> list[CallUpdate]:
+        """Each open call once more with a new version, for a consumer that may have lost some."""
+        for call in self._book.calls.values():
+            if call.visible:
+                self._book.note(call, "resent")
+        return self._updates(at)
+
+    def size(self) -> dict[str, int]:
+        """How much is remembered, by kind; all 0 when no channel is up. For metrics, and to prove that nothing leaks."""
+        book = self._book
+        return {
+            "calls": len(book.calls),
+            "channels": len(book.channels),
+            "linkedids": len(book.by_linkedid),
+            "bridges": len(book.bridges),
+            "originating": len(book.originating),
+        }
+
+    def _updates(self, at: datetime) -> list[CallUpdate]:
+        touched = self._book.touched
+        updates = [self._update(call, at) for call in touched if call.visible]
+        for call in touched:
+            call.change = None
+        touched.clear()
+        return updates
+
+    def _update(self, call: CallRecord, at: datetime) -> CallUpdate:
+        self._version = max(self._version + 1, int(at.timestamp() * 1000) * _VERSIONS_PER_MS)
+        pbx = self._book.pbx
+        return CallUpdate.model_construct(
+            pbx=pbx,
+            call_id=call.call_id,
+            version=self._version,
+            change=call.change or "changed",
+            at=at,
+            call=to_call(pbx, call),
+        )

@@ -1,0 +1,139 @@
+"""Calls change hands: blind, attended and blonde transfers, pickup."""
+
+from datetime import datetime
+
+from ami_listener.message import AmiMessage
+from ami_listener.tracker import sight
+from ami_listener.tracker.book import Book
+from ami_listener.tracker.endpoints import EndpointKind, endpoint_of
+from ami_listener.tracker.state import CallRecord, Channel, LegRecord, TransferRecord
+from shared.contracts.call import LegEndReason, TransferKind, TransferOutcome
+
+
+def blind(book: Book, event: AmiMessage, at: datetime) -> None:
+    """The call was sent on; whether anybody answers there is yet to come."""
+    if event.get("Result", "Success") != "Success":
+        return
+    giver = sight.known(book, event, "TransfererUniqueid")
+    customer = sight.known(book, event, "TransfereeUniqueid")
+    call = (customer or giver).call if customer or giver else None  # type: ignore[union-attr]
+    if call is None:
+        return
+    by = endpoint_of(event.get("TransfererChannel", "")) or None
+    _record(book, call, TransferKind.BLIND, by, event.get("Extension"), len(call.legs), None, at)
+    if giver is not None and giver.call is call:
+        _gave_away(book, call, giver, customer, at)
+
+
+def attended(book: Book, event: AmiMessage, at: datetime) -> None:
+    """The agent joined the customer and the one he consulted; blonde if that phone still rings."""
+    if event.get("Result", "Success") != "Success":
+        return
+    first = sight.known(book, event, "OrigTransfererUniqueid")
+    second = sight.known(book, event, "SecondTransfererUniqueid")
+    customer = sight.known(book, event, "TransfereeUniqueid")
+    target = sight.known(book, event, "TransferTargetUniqueid")
+    givers = [c for c in (first, second) if c is not None]
+    near = customer or first
+    far = target or second
+    if near is None or far is None:
+        return
+    call = _main(near.call, far.call)
+    other = far.call if call is near.call else near.call
+    if other is not call:
+        for channel in list(other.channels.values()):
+            if channel not in givers:
+                was_up = channel.leg is not None and channel.leg.answered_at is not None
+                book.move(channel, call, at)
+                if was_up and channel.call is call:
+                    book.answer(channel, at)
+    leg = _target_leg(call, far if call is near.call else near, givers)
+    blonde = leg is None or leg.answered_at is None
+    by = endpoint_of(event.get("OrigTransfererChannel", "")) or None
+    _record(
+        book,
+        call,
+        TransferKind.BLONDE if blonde else TransferKind.ATTENDED,
+        by,
+        _target_number(book, event, call, leg),
+        call.legs.index(leg) if leg is not None else len(call.legs),
+        None if blonde else TransferOutcome.ANSWERED,
+        at,
+    )
+    for giver in givers:
+        if giver.call is call:
+            _gave_away(book, call, giver, customer, at)
+    if leg is not None and leg.talking and call.talking_to is None:
+        call.talking_to = leg.endpoint
+
+
+def pickup(book: Book, event: AmiMessage, at: datetime) -> None:
+    """A colleague took a call that rings elsewhere: his channel belongs to that call now."""
+    picker = sight.main(book, event, at)
+    target = sight.known(book, event, "TargetUniqueid")
+    if picker is None or target is None or picker is target:
+        return
+    call = target.call
+    if picker.call is not call:
+        book.move(picker, call, at)
+    if picker.call is not call:
+        return
+    if target.leg is not None:
+        book.end_leg(call, target.leg, LegEndReason.ANSWERED_ELSEWHERE, at)
+    book.answer(picker, at)
+
+
+def _record(
+    book: Book,
+    call: CallRecord,
+    kind: TransferKind,
+    by: str | None,
+    to: str | None,
+    first_leg: int,
+    outcome: TransferOutcome | None,
+    at: datetime,
+) -> None:
+    for earlier in call.transfers:
+        if earlier.outcome is None:  # sent on again before anybody answered
+            earlier.outcome = TransferOutcome.UNKNOWN
+    call.transfers.append(TransferRecord(kind, by, by, to or None, at, first_leg, outcome))
+    book.tell(call, at, "transferred", by, f"{kind.value} to {to}")
+
+
+def _gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | None, at: datetime) -> None:
+    book.close_holds(call, giver, at)
+    if giver.leg is not None:
+        book.end_leg(call, giver.leg, LegEndReason.TRANSFERRED, at)
+    book.hand_over(call, giver, customer)
+
+
+def _main(one: CallRecord, two: CallRecord) -> CallRecord:
+    """Which of two calls is the customer's: the other one was the consultation."""
+    if one is not two and _outside(two) and not _outside(one):
+        return two
+    return one
+
+
+def _outside(call: CallRecord) -> bool:
+    return any(c.kind is EndpointKind.TRUNK for c in call.channels.values())
+
+
+def _target_leg(call: CallRecord, far: Channel, givers: list[Channel]) -> LegRecord | None:
+    if far.leg is not None and far.leg.alive and far not in givers and far is not call.anchor:
+        return far.leg
+    given = {id(giver.leg) for giver in givers if giver.leg is not None}
+    own = call.anchor.leg if call.anchor is not None else None
+    for leg in reversed(call.legs):
+        if leg.alive and id(leg) not in given and leg is not own:
+            return leg
+    return None
+
+
+def _target_number(book: Book, event: AmiMessage, call: CallRecord, leg: LegRecord | None) -> str | None:
+    """What was dialled for the consultation, else whose phone it is."""
+    if leg is not None:
+        return leg.number or leg.agent or leg.endpoint
+    for helper in reversed(list(call.helpers.values())):
+        if helper.name.endswith(";1"):
+            return helper.exten
+    return event.get("TransferTargetCallerIDNum") or event.get("SecondTransfererExten")
