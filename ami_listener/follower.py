@@ -1,0 +1,150 @@
+"""Following one PBX: its link feeds the tracker, the tracker's updates go to the publisher."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from ami_listener.clock import Clock, SystemClock
+from ami_listener.connection import ActionTimeout, AmiAccount, AmiConnection, LinkLost
+from ami_listener.message import AmiMessage
+from ami_listener.publisher import Publisher
+from ami_listener.resync import read_pbx
+from ami_listener.tracker.endpoints import EndpointRules
+from ami_listener.tracker.events import WANTED
+from ami_listener.tracker.tracker import Tracker
+from shared.contracts.call import PbxLink, PbxStatus
+from shared.observability import logger
+from shared.phone import normalise
+from shared.settings import PbxSettings
+
+# A third of the time a status lives in Redis, so that one lost write does not look like a dead listener.
+_HEARTBEAT_SECONDS = 10.0
+# A PBX that did not answer its lists in time is busy; asking again at once would not help it.
+_RESYNC_RETRY_SECONDS = 10.0
+
+
+class PbxFollower:
+    """One PBX from its socket to the publisher.
+
+    `start()` in the running loop, `await close()` at the end. `status` is what is published about it; `events`
+    counts what the tracker was given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: PbxSettings,
+        country: str,
+        publisher: Publisher,
+        *,
+        clock: Clock | None = None,
+        make_connection: Callable[..., AmiConnection] = AmiConnection,
+    ) -> None:
+        self.events = 0
+        self._clock = clock or SystemClock()
+        self._publisher = publisher
+        self._log = logger("follower").bind(pbx=name)
+        self.tracker = Tracker(name, _rules(settings, settings.country or country))
+        self.status = PbxStatus(pbx=name, link=PbxLink.CONNECTING, since=self._clock.now())
+        account = AmiAccount(
+            settings.host, settings.port, settings.username, settings.secret.get_secret_value()
+        )
+        self.connection = make_connection(
+            name, account, on_event=self._on_event, on_link=self._on_link, wanted=WANTED, clock=clock
+        )
+        self._resync_wanted = asyncio.Event()
+        self._problems_logged = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self.connection.start()
+        self._tasks = [
+            asyncio.create_task(self._resync_when_wanted(), name="resync"),
+            asyncio.create_task(self._heartbeat(), name="heartbeat"),
+        ]
+
+    async def close(self) -> None:
+        """Stop following. Open calls stay open: they go on without us."""
+        self.connection.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.connection.wait_closed()
+
+    def resend(self) -> None:
+        """Offer every open call again."""
+        for update in self.tracker.resend(self._clock.now()):
+            self._publisher.offer(update)
+
+    def _on_event(self, event: AmiMessage, at: datetime) -> None:
+        self.events += 1
+        if event.event == "FullyBooted":
+            # At login, or minutes later when a starting PBX has loaded everything: what was read before is too old.
+            self._resync_wanted.set()
+            return
+        for update in self.tracker.handle(event, at):
+            self._publisher.offer(update)
+        if self.tracker.problems != self._problems_logged:
+            self._problems_logged = self.tracker.problems
+            self._log.error("the tracker could not use an event", problem=self.tracker.last_problem)
+
+    def _on_link(self, link: PbxLink, detail: str | None) -> None:
+        since = self.status.since if link is self.status.link else self._clock.now()
+        version = self.status.version or self.connection.banner
+        self._publish(PbxStatus(pbx=self.status.pbx, link=link, since=since, detail=detail, version=version))
+        if link is PbxLink.UP:
+            self._resync_wanted.set()
+
+    def _publish(self, status: PbxStatus) -> None:
+        self.status = status.model_copy(update={"open_calls": len(self.tracker.open_calls())})
+        self._publisher.offer_status(self.status)
+
+    async def _resync_when_wanted(self) -> None:
+        while True:
+            await self._resync_wanted.wait()
+            self._resync_wanted.clear()
+            try:
+                await self._resync()
+            except LinkLost:
+                continue  # the next link asks again
+            except ActionTimeout as error:
+                self._log.warning(
+                    "the PBX did not say in time what is going on; it is asked again", reason=str(error)
+                )
+                await self._clock.sleep(_RESYNC_RETRY_SECONDS)
+                self._resync_wanted.set()
+            except Exception:
+                self._log.exception(
+                    "reading the state of the PBX failed; calls are followed from their events only"
+                )
+
+    async def _resync(self) -> None:
+        self.tracker.begin_resync(self._clock.now())
+        state = await read_pbx(self.connection)
+        for sentence in state.missing:
+            self._log.warning("the account may not read everything", missing=sentence)
+        if state.snapshot is not None:
+            for update in self.tracker.settle(state.snapshot, self._clock.now()):
+                self._publisher.offer(update)
+        self._log.info(
+            "the state of the PBX is read",
+            channels=len(state.snapshot.channels) if state.snapshot is not None else None,
+            open_calls=len(self.tracker.open_calls()),
+            version=state.version,
+        )
+        self._publish(self.status.model_copy(update={"version": state.version or self.status.version}))
+
+    async def _heartbeat(self) -> None:
+        while True:
+            self._publish(self.status)
+            await self._clock.sleep(_HEARTBEAT_SECONDS)
+
+
+def _rules(settings: PbxSettings, country: str) -> EndpointRules:
+    return EndpointRules(
+        agent_patterns=tuple(settings.agents),
+        trunk_patterns=tuple(settings.trunks),
+        internal_contexts=tuple(settings.internal_contexts),
+        inbound_contexts=tuple(settings.inbound_contexts),
+        normalise=lambda raw: normalise(raw, country),
+    )

@@ -1,0 +1,206 @@
+"""Call updates into the Redis stream, without ever making the reader of the PBX wait.
+
+An update carries the whole call, so only the newest of each call has to arrive: whatever cannot be written yet
+coalesces in memory. A call that has ended gets no newer update to repair a loss, so while Redis is away it waits on
+disk.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ami_listener.clock import Clock, SystemClock
+from ami_listener.spool import Spool
+from shared import bus
+from shared.contracts.call import CallState, CallUpdate, PbxStatus
+from shared.observability import logger
+
+# Updates in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
+_BATCH = 200
+# Redis on the same network answers in under a millisecond; after this long it does not answer at all.
+_WRITE_SECONDS = 5.0
+# A restarted Redis is back within a second or two; asking it twice a second costs nothing.
+_RETRY_SECONDS = 0.5
+# A status outlives two missed heartbeats: older than that nobody follows the PBX.
+STATUS_SECONDS = 35
+
+
+class Publisher:
+    """offer() and offer_status() from the event loop at any time; `run()` does the writing.
+
+    on_return: called when Redis is back after it was away; it offers every open call again, for a Redis that lost
+    its memory. sent, lost: updates written, and ended calls that neither Redis nor the spool could take.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        spool: Spool,
+        *,
+        on_return: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.away = False
+        self.sent = 0
+        self.lost = 0
+        self._redis = redis
+        self._spool = spool
+        self._on_return = on_return
+        self._clock = clock or SystemClock()
+        self._log = logger("publisher")
+        self._updates: dict[str, CallUpdate] = {}
+        self._statuses: dict[str, PbxStatus] = {}
+        self._wake = asyncio.Event()
+        if spool.count:
+            self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Calls in memory that Redis has not got yet."""
+        return len(self._updates)
+
+    @property
+    def spooled(self) -> int:
+        """Ended calls that wait on disk."""
+        return self._spool.count
+
+    def offer(self, update: CallUpdate) -> None:
+        """Take an update; the newest of each call goes out as soon as Redis takes it."""
+        if self.away and update.call.state is CallState.ENDED:
+            self._updates.pop(update.call_id, None)
+            self._keep_on_disk(update)
+            return
+        self._updates[update.call_id] = update
+        self._wake.set()
+
+    def offer_status(self, status: PbxStatus) -> None:
+        """Take what is said about a PBX; only the newest counts."""
+        self._statuses[status.pbx] = status
+        self._wake.set()
+
+    async def reachable(self, seconds: float) -> bool:
+        """Does Redis answer within that time?"""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return not self.away
+
+    async def run(self) -> None:
+        """Write until cancelled. Errors of Redis are waited out here and reach nobody."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._flush()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._gone(error)
+                await self._until_back()
+
+    async def finish(self, seconds: float) -> None:
+        """Before the end of the process: a last try, then ended calls go to disk."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._flush()
+        except (RedisError, OSError, TimeoutError):
+            self._rescue()
+
+    async def _flush(self) -> None:
+        while self._updates or self._statuses:
+            batch = [self._updates.pop(call_id) for call_id in list(self._updates)[:_BATCH]]
+            statuses, self._statuses = self._statuses, {}
+            try:
+                await self._write(batch, statuses.values())
+            except BaseException:
+                # Written or not, nobody knows: once more does no harm, a version is stored once.
+                for update in batch:
+                    self._updates.setdefault(update.call_id, update)
+                self._statuses = statuses | self._statuses
+                raise
+        if self._spool.count:
+            await self._deliver_spool()
+
+    async def _write(self, updates: Iterable[CallUpdate], statuses: Iterable[PbxStatus]) -> None:
+        count = 0
+        # Not a transaction: entries are independent, and MULTI would cost a round of parsing.
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for update in updates:
+                fields = self._encode(update)
+                if fields is not None:
+                    pipe.xadd(bus.CALLS_STREAM, fields)
+                    count += 1
+            for status in statuses:
+                pipe.set(bus.pbx_status_key(status.pbx), status.to_json(), ex=STATUS_SECONDS)
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await pipe.execute()
+        self.sent += count
+
+    async def _deliver_spool(self) -> None:
+        delivered = 0
+        while delivered < self._spool.count:  # calls may be added while these are written
+            for lines in self._spool.batches(_BATCH, skip=delivered):
+                await self._write([u for line in lines if (u := self._read(line)) is not None], ())
+                delivered += len(lines)
+        self._spool.clear()
+        self._log.info("ended calls that waited on disk are delivered", calls=delivered)
+
+    def _encode(self, update: CallUpdate) -> dict[Any, Any] | None:
+        try:
+            return bus.encode_update(update)
+        except ValueError:  # pydantic's own is one; a call like that would stop all others
+            self.lost += 1
+            self._log.exception("an update cannot be written as JSON and is lost", call_id=update.call_id)
+            return None
+
+    def _read(self, line: bytes) -> CallUpdate | None:
+        if not line:
+            return None
+        try:
+            return CallUpdate.model_validate_json(line)
+        except ValueError:
+            self._log.error("a line of the spool is no call update and was skipped", length=len(line))
+            return None
+
+    def _gone(self, error: BaseException) -> None:
+        self.away = True
+        self._log.warning(
+            "Redis cannot be written to; calls are kept here until it can",
+            reason=str(error) or type(error).__name__,
+            waiting=self.waiting,
+        )
+        self._rescue()
+
+    def _rescue(self) -> None:
+        for call_id, update in list(self._updates.items()):
+            if update.call.state is CallState.ENDED:
+                del self._updates[call_id]
+                self._keep_on_disk(update)
+
+    def _keep_on_disk(self, update: CallUpdate) -> None:
+        if not self._spool.add(update.to_json()):
+            self.lost += 1
+            self._log.error(
+                "an ended call is lost: Redis is away and the spool is full or cannot be written. "
+                "Bring Redis back, or make room in the data folder.",
+                call_id=update.call_id,
+                lost=self.lost,
+            )
+
+    async def _until_back(self) -> None:
+        while self.away:
+            await self._clock.sleep(_RETRY_SECONDS)
+            try:
+                # An answer to PING is not enough: a full or read-only Redis answers it too.
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await self._redis.ping()
+                await self._flush()
+            except (RedisError, OSError, TimeoutError):
+                self._rescue()
+            else:
+                self.away = False
+        self._log.info("Redis is back")
+        self._on_return()

@@ -1,0 +1,101 @@
+"""Asking a PBX what is going on now: the input of the tracker's settling after each (re)connect."""
+
+from dataclasses import dataclass
+
+from ami_listener.connection import ActionFailed, AmiConnection
+from ami_listener.message import AmiMessage
+from ami_listener.tracker.snapshot import PbxSnapshot
+
+# A PBX with thousands of channels writes its list in one go; longer than this it is in trouble.
+_LIST_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PbxState:
+    """What the PBX let us read.
+
+    snapshot: None if it does not let this account list its channels; then nothing can be settled.
+    version: what it calls itself. missing: a sentence for each thing that it refused.
+    """
+
+    snapshot: PbxSnapshot | None
+    version: str | None
+    missing: tuple[str, ...]
+
+
+async def read_pbx(connection: AmiConnection) -> PbxState:
+    """Read channels, queues and the PBX's own state; what is refused is named, not fatal.
+
+    The list of channels is asked for first and at once: events from then on are newer than it. Raises ActionTimeout
+    or LinkLost.
+    """
+    missing: list[str] = []
+    channels = await _channels(connection, missing)
+    queues = await _list(connection, "QueueStatus", missing, "queue positions are known from events only")
+    status = await _ask(
+        connection,
+        "CoreStatus",
+        missing,
+        "a restart of the PBX looks like a lost link, so calls end as unknown",
+    )
+    settings = await _ask(
+        connection, "CoreSettings", missing, "the version of the PBX is known by its banner only"
+    )
+    version = settings.get("AsteriskVersion") if settings is not None else None
+    snapshot = None
+    if channels is not None:
+        snapshot = PbxSnapshot(
+            channels=tuple(channels),
+            queue_entries=tuple(m for m in queues or () if m.event == "QueueEntry"),
+            queue_members=tuple(m for m in queues or () if m.event == "QueueMember"),
+            booted_at=_booted_at(status),
+        )
+    return PbxState(snapshot, f"Asterisk {version}" if version else connection.banner, tuple(missing))
+
+
+async def _channels(connection: AmiConnection, missing: list[str]) -> list[AmiMessage] | None:
+    refused: list[str] = []
+    channels = await _list(
+        connection, "CoreShowChannels", refused, "calls that were there before are not seen"
+    )
+    if channels is None:
+        # write=call may ask for Status where CoreShowChannels needs write=reporting.
+        items = await _list(connection, "Status", [], "")
+        if items is not None:
+            return [_from_status(item) for item in items if item.event == "Status"]
+        missing += refused
+        return None
+    return [item for item in channels if item.event == "CoreShowChannel"]
+
+
+def _from_status(item: AmiMessage) -> AmiMessage:
+    """A `Status` event says the same as a `CoreShowChannel` with one other name."""
+    channel = AmiMessage(item)
+    channel["BridgeId"] = item.get("BridgeID", "")
+    return channel
+
+
+async def _list(
+    connection: AmiConnection, name: str, missing: list[str], consequence: str
+) -> list[AmiMessage] | None:
+    try:
+        return await connection.action_list(name, timeout=_LIST_SECONDS)
+    except ActionFailed as error:
+        missing.append(f"{name} is refused ({error.answer.get('Message', 'no reason given')}): {consequence}")
+        return None
+
+
+async def _ask(
+    connection: AmiConnection, name: str, missing: list[str], consequence: str
+) -> AmiMessage | None:
+    try:
+        return await connection.action(name)
+    except ActionFailed as error:
+        missing.append(f"{name} is refused ({error.answer.get('Message', 'no reason given')}): {consequence}")
+        return None
+
+
+def _booted_at(status: AmiMessage | None) -> str | None:
+    if status is None or "CoreStartupTime" not in status:
+        return None
+    return f"{status.get('CoreStartupDate', '')} {status['CoreStartupTime']}".strip()
