@@ -1,0 +1,133 @@
+"""A call that is going on: who takes part, what it waits for, what is true about it so far."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from services.simulator.channel import Channel
+from services.simulator.config import SimAgent, SimCaller
+from services.simulator.truth import TrueLeg, Truth
+from shared.contracts.call import CallEndReason, Direction, LegEndReason
+
+
+class Stage(StrEnum):
+    """What a call waits in. Manual pace stops at each; `ENDED` is never waited in."""
+
+    IVR = "ivr"
+    QUEUED = "queued"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    HELD = "held"
+    CLOSED = "closed"
+    ENDED = "ended"
+
+
+class Signal(Enum):
+    """Why a wait is over."""
+
+    GO = "its time has come, or a test said proceed()"
+    FREE = "an agent of the queue became free"
+    CALLER_GONE = "the caller's channel was hung up from outside"
+    LEG_GONE = "the called channel was hung up from outside"
+    REDIRECT = "the caller's channel was sent elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A pause in a scenario.
+
+    stage: what the call is in meanwhile; None for a technical pause that manual pace does not stop at.
+    seconds: of the PBX's clock. queue: wake me when an agent of this queue becomes free.
+    """
+
+    stage: Stage | None
+    seconds: float
+    queue: str | None = None
+
+
+Act = Generator[Wait, Signal, None]
+"""A scenario in progress: yields pauses, is sent why each was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """What somebody asked for when placing a call; None where the scenario may choose."""
+
+    caller: SimCaller | None = None
+    did: str | None = None
+    agent: SimAgent | None = None
+    other: SimAgent | None = None
+    uniqueid: str | None = None
+    action_id: str | None = None
+    timeout: float = 15.0
+
+
+class Call:
+    """One call of the simulator. Scenarios write into it; tests and truth read it."""
+
+    def __init__(self, scenario: str, order: CallOrder, *, manual: bool) -> None:
+        self.scenario = scenario
+        self.order = order
+        self.manual = manual
+        self.act: Act | None = None
+        self.wait: Wait | None = None
+        self.ticket = 0  # counts waits: a timer of an earlier wait is out of date
+        self.stages: list[Stage] = []
+        self.redirect_to = ""
+        self._channel: Channel | None = None
+        self._truth: Truth | None = None
+        self.leg_channels: list[Channel] = []
+
+    @property
+    def channel(self) -> Channel:
+        """The first channel: the end that began the call."""
+        assert self._channel is not None
+        return self._channel
+
+    @property
+    def truth(self) -> Truth:
+        """What is true so far; whole when the call has ended."""
+        assert self._truth is not None
+        return self._truth
+
+    @property
+    def uniqueid(self) -> str:
+        """Of the first channel; the product's call_id is `<pbx>-<uniqueid>`."""
+        return self.truth.uniqueid
+
+    @property
+    def ended(self) -> bool:
+        return self._truth is not None and self._truth.ended_at is not None
+
+    def begin(self, channel: Channel, direction: Direction, did: str, at: float) -> None:
+        """The first channel exists."""
+        self._channel = channel
+        self._truth = Truth(
+            channel.uniqueid, self.scenario, direction, channel.number, channel.party, did, at
+        )
+
+    def rings(self, leg: Channel, at: float) -> TrueLeg:
+        """A phone rings for this call."""
+        true_leg = TrueLeg(leg.endpoint, leg.name, at)
+        self.truth.legs.append(true_leg)
+        self.leg_channels.append(leg)
+        return true_leg
+
+    def answers(self, leg: Channel, at: float) -> None:
+        """A person picked up."""
+        self._leg(leg).answered_at = at
+        if self.truth.answered_at is None:
+            self.truth.answered_at, self.truth.answered_by = at, leg.endpoint
+
+    def leg_ends(self, leg: Channel, reason: LegEndReason, at: float) -> None:
+        """A phone is out of the call."""
+        true_leg = self._leg(leg)
+        true_leg.ended_at, true_leg.end_reason = at, reason
+        self.leg_channels.remove(leg)
+
+    def ends(self, reason: CallEndReason, at: float) -> None:
+        """The call is over."""
+        self.truth.ended_at, self.truth.end_reason = at, reason
+
+    def _leg(self, leg: Channel) -> TrueLeg:
+        return next(one for one in self.truth.legs if one.channel == leg.name)
