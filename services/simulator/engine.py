@@ -2,6 +2,7 @@
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ from services.simulator.pbx import Pbx
 from services.simulator.scenarios import SCENARIOS
 from services.simulator.truth import Truth
 from shared.contracts.call import CallEndReason, LegEndReason
+
+KEPT_TRUTHS = 100_000
+"""Ended calls that are remembered: more than any test or load run compares, and about 100 MB at most."""
 
 
 class Engine:
@@ -34,7 +38,7 @@ class Engine:
         self.rng = random.Random(config.seed)  # noqa: S311 (traffic, not secrets)
         self.pbx = Pbx(config, self.rng, started)
         self.open: dict[str, Call] = {}
-        self.truth: list[Truth] = []
+        self.truth: deque[Truth] = deque(maxlen=KEPT_TRUTHS)
         self._on_stage = on_stage
         self._heap: list[tuple[float, int, int, Call | None]] = []
         self._sequence = 0

@@ -169,7 +169,7 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
 def next_event(
     pbx: Pbx, call: Call, queue: Queue, behaviour: Behaviour, gives_up_at: float, leaves_at: float
 ) -> tuple[float, str]:
-    """What ends this ringing, and in how many seconds; in manual pace what the script means, whatever the clock says."""
+    """What ends this ringing, and in how many seconds; in manual pace, what the script means at once."""
     limit = queue.config.ring_seconds
     # People who will answer do so before the attempt is over, however short the queue rings.
     answer_in = min(between(pbx, pbx.config.ring), 0.9 * limit)

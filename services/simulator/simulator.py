@@ -126,8 +126,8 @@ class Simulator:
 
     @property
     def truth(self) -> list[Truth]:
-        """Every call that has ended, in the order of their ends."""
-        return self.engine.truth
+        """Every call that has ended, in the order of their ends (the last 100,000)."""
+        return list(self.engine.truth)
 
     @property
     def open(self) -> list[Truth]:
