@@ -1,0 +1,43 @@
+import { isObject } from "./contract.ts";
+import { isLanguage, type Language } from "./i18n/index.ts";
+
+/** What the server tells the page about where things are. */
+export interface Config {
+  /** Base address of the API, without a slash at the end; empty: where the page came from. */
+  apiUrl: string;
+  /** The push gateway's WebSocket. */
+  pushUrl: string;
+  language: Language | null;
+  version: string;
+}
+
+export const WEBSOCKET_PATH = "/connection/websocket";
+
+/** Reads `config.json`. Rejects if the server does not answer. */
+export async function loadConfig(page: Location): Promise<Config> {
+  const response = await fetch("/config.json", { cache: "no-store" });
+  if (!response.ok) throw new Error(`config.json: ${response.status}`);
+  return readConfig(await response.json(), page.href);
+}
+
+export function readConfig(value: unknown, page: string): Config {
+  const fields = isObject(value) ? value : {};
+  return {
+    apiUrl: text(fields["api_url"]).replace(/\/+$/, ""),
+    pushUrl: webSocketUrl(text(fields["push_url"]), page),
+    language: isLanguage(fields["language"]) ? fields["language"] : null,
+    version: text(fields["version"]),
+  };
+}
+
+/** `https://push.example` -> `wss://push.example/connection/websocket`; empty: the page's own host. */
+export function webSocketUrl(configured: string, page: string): string {
+  const url = new URL(configured || "/", page);
+  url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
+  if (url.pathname === "/") url.pathname = WEBSOCKET_PATH;
+  return url.href;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,152 @@
+/**
+ * What the desk shows, as a pure function: state + message -> state. No clock, no network, no page.
+ *
+ * The rules: for a call the highest `rev` wins and everything older is ignored, also after the card is gone; closing
+ * is a state with a reason that stays readable for a while; a ring that is over is never shown; `expires_at` drops a
+ * card whatever was heard; a snapshot replaces everything.
+ */
+import type { Agent, Card, CloseReason, Snapshot } from "./contract.ts";
+
+// Long enough to look up from the keyboard and read one sentence, short enough not to pile up.
+export const CLOSING_MS = 6_000;
+// What a glance takes in; the whole history is on the server.
+export const RECENT_MAX = 8;
+// More calls than the gateway keeps in a channel's history, so no replay is older than our memory of it.
+export const SEEN_MAX = 500;
+// Below this the difference between the clocks is mostly the way of the message, and both are kept by NTP.
+export const CLOCK_TOLERANCE_MS = 500;
+
+/** A card on the screen. `leavesAt` (local ms) is set once it is closed. */
+export interface Shown {
+  readonly card: Card;
+  readonly leavesAt: number | null;
+}
+
+/** A call that left the screen. `reason` null: how it ended was not heard here. */
+export interface RecentCall {
+  readonly card: Card;
+  readonly reason: CloseReason | null;
+  readonly at: number;
+}
+
+export interface Desk {
+  readonly agent: Agent | null;
+  /** In the order in which the calls came. */
+  readonly shown: readonly Shown[];
+  /** The latest first. */
+  readonly recent: readonly RecentCall[];
+  /** The highest revision heard of a call, also of calls that are gone. */
+  readonly seen: ReadonlyMap<string, number>;
+  /** Server clock minus the browser's, ms. */
+  readonly clockOffset: number;
+}
+
+/** `at` is the browser's clock, ms. */
+export type Message =
+  /** A connection is up: the desk as it is, and the publications missed since the last one, in order. */
+  | { kind: "connected"; at: number; snapshot: Snapshot; missed: readonly Card[] }
+  | { kind: "cards"; at: number; cards: readonly Card[] }
+  | { kind: "tick"; at: number };
+
+export const EMPTY: Desk = { agent: null, shown: [], recent: [], seen: new Map(), clockOffset: 0 };
+
+export function reduce(desk: Desk, message: Message): Desk {
+  switch (message.kind) {
+    case "connected":
+      return connected(desk, message.at, message.snapshot, message.missed);
+    case "cards":
+      return leave(latest(message.cards).reduce((d, card) => apply(d, card, message.at), desk), message.at);
+    case "tick":
+      return leave(desk, message.at);
+  }
+}
+
+/**
+ * The missed publications are whole (the gateway replays all or none) and at least as new as the snapshot, so a call
+ * they speak of is decided by them; of the others only those in the snapshot are still there.
+ */
+function connected(desk: Desk, at: number, snapshot: Snapshot, missed: readonly Card[]): Desk {
+  const offset = Date.parse(snapshot.server_time) - at;
+  const clockOffset = Math.abs(offset) < CLOCK_TOLERANCE_MS || Number.isNaN(offset) ? 0 : offset;
+  const cards = latest([...snapshot.cards, ...missed]);
+  const alive = new Set(cards.map((card) => card.call_id));
+  const next = cards.reduce((d, card) => apply(d, card, at), {
+    ...desk,
+    agent: snapshot.agent ?? desk.agent,
+    clockOffset,
+  });
+  return leave(next, at, (shown) => shown.leavesAt === null && !alive.has(shown.card.call_id));
+}
+
+/** One card a call, the highest revision, in the order of the calls' first appearance. */
+function latest(cards: readonly Card[]): Card[] {
+  const byCall = new Map<string, Card>();
+  for (const card of cards) {
+    const known = byCall.get(card.call_id);
+    if (known === undefined || card.rev > known.rev) byCall.set(card.call_id, card);
+  }
+  return [...byCall.values()];
+}
+
+function apply(desk: Desk, card: Card, at: number): Desk {
+  if (card.rev <= (desk.seen.get(card.call_id) ?? -Infinity)) return desk;
+  const seen = remember(desk.seen, card);
+  const index = desk.shown.findIndex((shown) => shown.card.call_id === card.call_id);
+  const closed = card.state === "closed";
+  if (index < 0) {
+    // Nobody saw it ring, so there is nothing to close: it is only a line in the list.
+    if (closed) return { ...desk, seen, recent: addRecent(desk.recent, card, at) };
+    return { ...desk, seen, shown: [...desk.shown, { card, leavesAt: null }] };
+  }
+  const before = desk.shown[index];
+  const leavesAt = closed ? (before?.leavesAt ?? at + CLOSING_MS) : null;
+  return { ...desk, seen, shown: desk.shown.with(index, { card, leavesAt }) };
+}
+
+/** Takes off the screen what has been closed for long enough, has expired, or is `gone`. */
+function leave(desk: Desk, at: number, gone: (shown: Shown) => boolean = () => false): Desk {
+  const leaving = desk.shown.filter(
+    (shown) =>
+      gone(shown) ||
+      (shown.leavesAt !== null && shown.leavesAt <= at) ||
+      Date.parse(shown.card.expires_at) <= at + desk.clockOffset,
+  );
+  if (leaving.length === 0) return desk;
+  return {
+    ...desk,
+    shown: desk.shown.filter((shown) => !leaving.includes(shown)),
+    recent: leaving.reduce((recent, { card }) => addRecent(recent, card, at), desk.recent),
+  };
+}
+
+function addRecent(recent: readonly RecentCall[], card: Card, at: number): RecentCall[] {
+  const others = recent.filter((call) => call.card.call_id !== card.call_id);
+  return [{ card, reason: card.state === "closed" ? card.close_reason : null, at }, ...others].slice(0, RECENT_MAX);
+}
+
+function remember(seen: ReadonlyMap<string, number>, card: Card): Map<string, number> {
+  const next = new Map(seen);
+  next.delete(card.call_id); // so that the call heard of last is last in the map
+  next.set(card.call_id, card.rev);
+  for (const oldest of next.keys()) {
+    if (next.size <= SEEN_MAX) break;
+    next.delete(oldest);
+  }
+  return next;
+}
+
+const RANK = { ringing: 0, answered: 1, held: 2, closed: 3 } as const;
+
+/** What is on the screen, from top to bottom: what rings, the conversation, what is on hold, what closes. */
+export function onScreen(desk: Desk): Card[] {
+  return desk.shown.map((shown) => shown.card).sort((a, b) => RANK[a.state] - RANK[b.state]);
+}
+
+/** The calls the agent talks to or holds: the bar at the bottom. */
+export function conversations(desk: Desk): Card[] {
+  return onScreen(desk).filter((card) => card.state === "answered" || card.state === "held");
+}
+
+export function ringing(desk: Desk): Card[] {
+  return onScreen(desk).filter((card) => card.state === "ringing");
+}

@@ -1,0 +1,68 @@
+/** Dates, durations, money and addresses as people read them. */
+import type { Language } from "./i18n/index.ts";
+
+/** `0:07`, `12:40`, `1:02:09`: a clock that runs. Never negative: two clocks may differ. */
+export function clock(milliseconds: number): string {
+  const total = Math.max(0, Math.floor(milliseconds / 1000));
+  const seconds = String(total % 60).padStart(2, "0");
+  const minutes = Math.floor(total / 60) % 60;
+  const hours = Math.floor(total / 3600);
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
+}
+
+/** `4 min` / `35 sec`: how long something took. */
+export function duration(seconds: number, language: Language): string {
+  const [value, unit] = seconds < 60 ? [Math.round(seconds), "second"] : [Math.round(seconds / 60), "minute"];
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short" }).format(value);
+}
+
+export function count(value: number, language: Language): string {
+  return new Intl.NumberFormat(language).format(value);
+}
+
+/** `14:20` */
+export function time(at: Date, language: Language): string {
+  return new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(at);
+}
+
+/** `today, 14:20`, `yesterday, 09:05`, `12 Mar, 16:40`, `12 Mar 2024`: as exact as the distance asks for. */
+export function moment(iso: string, now: Date, language: Language): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return iso;
+  const days = dayNumber(at) - dayNumber(now);
+  if (days === 0 || days === -1 || days === 1) {
+    const day = new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(days, "day");
+    return `${day}, ${time(at, language)}`;
+  }
+  const sameYear = at.getFullYear() === now.getFullYear();
+  return new Intl.DateTimeFormat(
+    language,
+    sameYear
+      ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }
+      : { day: "numeric", month: "short", year: "numeric" },
+  ).format(at);
+}
+
+/** `12 Mar 2026` */
+export function date(iso: string, language: Language): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return iso;
+  return new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" }).format(at);
+}
+
+/** Days since 1970 on the calendar of the person who looks. */
+function dayNumber(at: Date): number {
+  return Math.round(Date.UTC(at.getFullYear(), at.getMonth(), at.getDate()) / 86_400_000);
+}
+
+/** `1990.00 RUB` -> `1 990,00 ₽`; anything else as it came. */
+export function money(amount: string, language: Language): string {
+  const match = /^(-?\d+(?:\.\d+)?) ([A-Z]{3})$/.exec(amount);
+  if (!match?.[1] || !match[2]) return amount;
+  return new Intl.NumberFormat(language, { style: "currency", currency: match[2] }).format(Number(match[1]));
+}
+
+/** The address if a browser may follow it from data: the web only, never `javascript:`. */
+export function safeUrl(url: string | null): string | null {
+  return url !== null && /^https?:\/\//i.test(url) ? url : null;
+}

@@ -1,0 +1,120 @@
+import type { CallEndReason, CloseReason, Direction, SourceStatus } from "../contract.ts";
+import type { Link } from "../push.ts";
+import type { SignInProblem } from "../session.ts";
+
+export const en = {
+  product: "Callcard",
+  language: "Language",
+  languages: { ru: "Русский", en: "English" },
+
+  signIn: {
+    title: "Sign in to your desk",
+    login: "Login",
+    password: "Password",
+    submit: "Sign in",
+    busy: "Signing in…",
+    expired: "Your sign-in has ended. Sign in again: calls go on, and their cards come back.",
+    problems: {
+      credentials: "Login or password is wrong. Check the keyboard layout and Caps Lock.",
+      too_many: "Too many attempts. Wait a minute and try again.",
+      unreachable: "The server does not answer. Check the network and try again.",
+      other: "Signing in did not work. Try again, and tell your administrator if it stays so.",
+    } satisfies Record<SignInProblem, string> as Record<SignInProblem, string>,
+  },
+  signOut: "Sign out",
+  extension: (number: string) => `ext. ${number}`,
+
+  link: {
+    connecting: "Connecting…",
+    connected: "Connected",
+    reconnecting: "Reconnecting…",
+    stopped: "Not connected",
+  } satisfies Record<Link, string> as Record<Link, string>,
+  banner: {
+    reconnecting: "Connection lost, reconnecting…",
+    reconnectingHint: "Go on with the call: your phone works. The cards come back by themselves.",
+    stopped: "The server closed the connection.",
+    stoppedHint: "Reload the page. If that does not help, tell your administrator.",
+    reload: "Reload",
+  },
+
+  desk: "Calls",
+  waiting: "Waiting for calls",
+  waitingHint: "A card appears here as soon as your phone rings.",
+  waitingOffline: "No connection",
+  waitingOfflineHint: "Calls still ring on your phone; their cards cannot be shown at the moment.",
+  recent: "Recent calls",
+  recentNone: "No calls since this page was opened",
+  currentCall: "Current conversation",
+
+  state: {
+    ringing: "Ringing",
+    answered: "In conversation",
+    held: "On hold",
+  },
+  calling: (name: string) => `Call: ${name}`,
+  announceRinging: (name: string, details: string) => `Incoming call. ${name}. ${details}`,
+  announceClosed: (name: string, reason: string) => `${name}: ${reason}`,
+
+  closed: {
+    answered_elsewhere: "Answered by a colleague",
+    no_answer: "Not answered",
+    caller_gave_up: "The caller gave up",
+    rejected: "Rejected",
+    transferred: "Transferred",
+    ended: "The call has ended",
+  } satisfies Record<CloseReason, string> as Record<CloseReason, string>,
+  closedUnheard: "Over; how it ended was not heard here",
+
+  unknownNumber: "Unknown number",
+  unknownHint: "No customer has this number. Ask for the name and the contract number.",
+  withheldNumber: "Number withheld",
+  withheldHint: "The caller hides the number. Ask for the name and the contract number.",
+  unavailableNumber: "No number",
+  unavailableHint: "The line sent no number. Ask for the name and the contract number.",
+  severalCustomers: (count: string) => `${count} possible customers`,
+  severalHint: "Several customers have this number. Ask: “How may I call you?”",
+  colleague: "Colleague",
+
+  direction: {
+    inbound: "Incoming",
+    outbound: "Outgoing",
+    internal: "Internal",
+  } satisfies Record<Direction, string> as Record<Direction, string>,
+  line: "Line",
+  queue: "Queue",
+  waited: "Waited",
+  digits: "Keys pressed",
+  manager: "Personal manager",
+  tags: "Tags",
+  people: "Behind this number",
+  greeting: "Greeting",
+  script: "Script",
+  accounts: "Contracts",
+  tickets: "Open tickets",
+  orders: "Orders",
+  history: "Last calls",
+  callbacks: "Open callbacks",
+  links: "Links",
+  attempts: (count: string) => `Attempts: ${count}`,
+  since: (when: string) => `since ${when}`,
+  due: (when: string) => `by ${when}`,
+  source: (name: string) => `Source: ${name}`,
+  sourceProblems: {
+    ok: "",
+    late: "answers late, the card may still change",
+    failed: "did not answer, something may be missing here",
+  } satisfies Record<SourceStatus, string> as Record<SourceStatus, string>,
+
+  past: {
+    completed: "talked",
+    abandoned: "gave up waiting",
+    no_answer: "not answered",
+    busy: "busy",
+    rejected: "rejected",
+    failed: "failed",
+    closed: "outside hours",
+    unknown: "outcome unknown",
+  } satisfies Record<CallEndReason, string> as Record<CallEndReason, string>,
+  withAgent: (agent: string) => `with ${agent}`,
+};

@@ -1,0 +1,114 @@
+/** The link to the push gateway: centrifuge-js, and what it says in our words. */
+import { Centrifuge, UnauthorizedError } from "centrifuge";
+import { asCard, asSnapshot, type Card } from "./contract.ts";
+import type { Message } from "./desk-state.ts";
+
+/**
+ * `connecting`: for the first time; `reconnecting`: it was there, and the SDK brings it back by itself; `stopped`: the
+ * server said that trying again is no use.
+ */
+export type Link = "connecting" | "connected" | "reconnecting" | "stopped";
+
+export interface PushEvents {
+  link(link: Link): void;
+  message(message: Message): void;
+  /** The token is no good any more, and no new one was to be had. */
+  unauthorised(): void;
+}
+
+export interface TokenSource {
+  current(): string;
+  /** Rejects with `Unauthorised` if signing in again is the only way. */
+  renew(): Promise<string>;
+}
+
+export class Unauthorised extends Error {}
+
+// A phone rings for 15-20 s: the desk must be back within one ring, also after a long outage.
+const RECONNECT_MAX_MS = 5_000;
+const RECONNECT_MIN_MS = 300;
+const RECEIPTS_MAX = 1_000;
+// disconnectedCodes.unauthorized of the SDK; 3500 is the gateway's "invalid token".
+const NO_TOKEN_CODES = [1, 3500];
+
+export class Push {
+  private readonly client: Centrifuge;
+  private snapshot: unknown = null;
+  private pending: Card[] = [];
+  private scheduled = false;
+  private wasUp = false;
+  private readonly receipts = new Set<string>();
+
+  constructor(url: string, tokens: TokenSource, private readonly events: PushEvents) {
+    this.client = new Centrifuge(url, {
+      token: tokens.current(),
+      getToken: async () => {
+        try {
+          return await tokens.renew();
+        } catch (error) {
+          throw error instanceof Unauthorised ? new UnauthorizedError("sign in again") : error;
+        }
+      },
+      minReconnectDelay: RECONNECT_MIN_MS,
+      maxReconnectDelay: RECONNECT_MAX_MS,
+      name: "callcard-desk",
+    });
+    this.client.on("connecting", () => events.link(this.wasUp ? "reconnecting" : "connecting"));
+    this.client.on("connected", (context) => {
+      this.wasUp = true;
+      this.snapshot = context.data;
+      this.schedule();
+      events.link("connected");
+    });
+    this.client.on("publication", (context) => {
+      const card = asCard(context.data);
+      if (card === null) return;
+      this.pending.push(card);
+      this.schedule();
+    });
+    this.client.on("disconnected", (context) => {
+      events.link("stopped");
+      if (NO_TOKEN_CODES.includes(context.code)) events.unauthorised();
+    });
+    this.client.on("error", () => undefined); // each is followed by a reconnect, which the page shows
+  }
+
+  start(): void {
+    this.client.connect();
+  }
+
+  stop(): void {
+    this.client.removeAllListeners();
+    this.client.disconnect();
+  }
+
+  /** The receipt behind the ring-to-screen figure, once a revision. Nobody waits for it. */
+  shown(card: Card, at: Date): void {
+    const key = `${card.call_id} ${card.rev}`;
+    if (this.receipts.has(key)) return;
+    if (this.receipts.size >= RECEIPTS_MAX) this.receipts.clear(); // a second receipt does no harm, a leak does
+    this.receipts.add(key);
+    this.client
+      .rpc("card.shown", { call_id: card.call_id, rev: card.rev, at: at.toISOString() })
+      .catch(() => undefined);
+  }
+
+  /**
+   * The SDK hands over the connect reply and the missed publications one by one, but in one go. They become one
+   * message: a ring and its end that both came while the link was down must not flash up.
+   */
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      const at = Date.now();
+      const snapshot = asSnapshot(this.snapshot);
+      const cards = this.pending;
+      this.snapshot = null;
+      this.pending = [];
+      if (snapshot) this.events.message({ kind: "connected", at, snapshot, missed: cards });
+      else if (cards.length > 0) this.events.message({ kind: "cards", at, cards });
+    });
+  }
+}

@@ -1,0 +1,55 @@
+/** How a caller is called on the screen: one place, so that card, bar, title and list agree. */
+import type { Card } from "./contract.ts";
+import type { Texts } from "./i18n/index.ts";
+
+/** The headline: the name to greet with, or what is known instead of it. */
+export function headline(card: Card, t: Texts): string {
+  return card.caller.name ?? number(card) ?? noNumber(card, t);
+}
+
+/** The number as people read it, or null if there is none to show. */
+export function number(card: Card): string | null {
+  return card.caller.display_number ?? card.call.number;
+}
+
+/** Why there is no name, if there is none. */
+export function kind(card: Card, t: Texts): string | null {
+  switch (card.match) {
+    case "one":
+      return null;
+    case "several":
+      return t.severalCustomers(String(card.candidates.length));
+    case "none":
+      return number(card) === null ? noNumber(card, t) : t.unknownNumber;
+    case "withheld":
+      return noNumber(card, t);
+    case "colleague":
+      return t.colleague;
+  }
+}
+
+/** What to do about a caller who was not found. */
+export function hint(card: Card, t: Texts): string | null {
+  switch (card.match) {
+    case "several":
+      return t.severalHint;
+    case "none":
+    case "withheld":
+      if (number(card) !== null) return t.unknownHint;
+      return card.call.presentation === "unavailable" ? t.unavailableHint : t.withheldHint;
+    case "one":
+    case "colleague":
+      return null;
+  }
+}
+
+function noNumber(card: Card, t: Texts): string {
+  return card.call.presentation === "unavailable" ? t.unavailableNumber : t.withheldNumber;
+}
+
+/** When the phone began to ring here, when the conversation began, or when it was over. */
+export function since(card: Card): number {
+  const { ringing_at, answered_at, started_at } = card.call;
+  const at = card.state === "ringing" ? (ringing_at ?? started_at) : (answered_at ?? ringing_at ?? started_at);
+  return Date.parse(at);
+}
