@@ -134,7 +134,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
         self._account = account
         self._on_event = on_event
         self._on_link = on_link
-        self._wanted = None if wanted is None else wanted | _OWN_EVENTS
+        self.wanted = None if wanted is None else wanted | _OWN_EVENTS
         self._timing = timing
         self._clock = clock or SystemClock()
         self._jitter = jitter
@@ -214,7 +214,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
                 timeout=timing.login,
                 Username=account.username,
                 Secret=account.secret,
-                Events=events_header(self._wanted),
+                Events=events_header(self.wanted),
             )
         except ActionFailed as error:
             said = error.answer.get("Message", "no reason given")
@@ -222,8 +222,8 @@ class AmiConnection(Manager):  # type: ignore[misc]
                 f"{self._where} refused the login as '{account.username}' ({said}). Check the user name, the secret"
                 " and the permit= lines in the PBX's manager.conf; it is tried again every half minute."
             ) from None
-        if self._wanted is not None:
-            self.filtered = await self._filter(self._wanted)
+        if self.wanted is not None:
+            self.filtered = await self._filter(self.wanted)
 
     async def _filter(self, wanted: frozenset[str]) -> bool:
         """Ask the PBX itself to hold back what nobody wants. Needs write=system; without it `Events:` must do."""
@@ -383,7 +383,8 @@ class AmiConnection(Manager):  # type: ignore[misc]
 
     # -- receiving ----------------------------------------------------------------------------------------------
 
-    def _received(self, messages: list[AmiMessage]) -> None:
+    def received(self, messages: list[AmiMessage]) -> None:
+        """What one read of the socket brought: answers to their actions, events on in order."""
         self._last_heard = self._clock.monotonic()
         if messages:
             at = self._clock.now()
@@ -393,7 +394,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
                     continue
                 if "Event" in message:
                     self.dispatch(message, at)
-                elif message.get("Response") == "Error":
+                elif action_id is None and message.get("Response") == "Error":
                     self._log.warning("the PBX reports an error", said=message.get("Message"))
         if self.protocol is not None:
             framer = self.protocol.framer
@@ -422,7 +423,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
     async def connect(self) -> None:
         """Open the TCP connection by panoramisk's own way, into our protocol class."""
         self._problems_logged = 0
-        protocol = FramedProtocol(AmiFramer(self._wanted), self._received)
+        protocol = FramedProtocol(AmiFramer(self.wanted), self.received)
         self.protocol = protocol
         self.config["protocol_factory"] = lambda: protocol
         await super().connect()
