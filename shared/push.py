@@ -238,12 +238,14 @@ class ChannelState:
     """A channel at one moment: the position, the open cards (JSON each, by call_id), and what a reader missed.
 
     `recovered`: `missed` is everything after the position that was asked about. If not, `missed` is empty.
+    `complete`: False when Redis lost the desks and nobody has rebuilt them yet (`DeskSnapshot.complete`).
     """
 
     position: Position
     cards: tuple[bytes, ...]
     recovered: bool
     missed: tuple[Publication, ...]
+    complete: bool = True
 
 
 class PushPublisher:
@@ -332,9 +334,15 @@ class DeskReader:
         epoch, offset, desk, whole, entries = await self._read(
             keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, at.epoch, at.offset]
         )
+        # Asked after the read: a rebuild in between is then heard live, as a new epoch.
+        complete = not _has_desk(channel) or bool(await self._redis.exists(_DESK_WHOLE))
         cards = sorted(zip(desk[::2], desk[1::2], strict=True))
         return ChannelState(
-            Position(epoch.decode(), offset), tuple(card for _, card in cards), whole == 1, _entries(entries)
+            Position(epoch.decode(), offset),
+            tuple(card for _, card in cards),
+            whole == 1,
+            _entries(entries),
+            complete,
         )
 
     async def history(
@@ -351,10 +359,6 @@ class DeskReader:
             keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, first, last, limit, int(reverse)]
         )
         return Position(epoch.decode(), offset), _entries(entries)
-
-    async def desk_is_whole(self) -> bool:
-        """See `DeskSnapshot.complete`. Ask after `read`: a rebuild in between is then heard live as a new epoch."""
-        return bool(await self._redis.exists(_DESK_WHOLE))
 
 
 async def add_receipt(redis: Redis, receipt: Receipt) -> None:
@@ -375,6 +379,10 @@ def decode_receipt(fields: dict[bytes, bytes]) -> Receipt:
 def _keys(channel: str) -> list[str]:
     name = bus_name(channel)
     return [f"{name}:{key}" for key in ("meta", "history", "desk", "revs", "until")]
+
+
+def _has_desk(channel: str) -> bool:
+    return channel.startswith("agent:")
 
 
 def _new_epoch() -> str:

@@ -24,6 +24,11 @@ class DeskSnapshot(Contract):
 
     type: Literal["desk"] = "desk"
     agent: DeskAgent
+    epoch: str = Field(description="of the channel agent:<login>")
+    offset: int = Field(
+        description="position of this desk in the channel. A publication up to it tells what was missed: it never "
+        "puts a card on the screen"
+    )
     cards: list[Card] = Field([], description="open cards; one that is not here is not on the screen")
     complete: bool = Field(
         True,
@@ -33,13 +38,18 @@ class DeskSnapshot(Contract):
     server_time: Timestamp = Field(description="to correct the tab's clock for counters")
 
 
-class Receipt(Contract):
-    """A tab says that a card reached the eye: an entry of the receipts stream, written by the gateway."""
+class CardSeen(Contract):
+    """What the tab says in `card.shown` and `card.opened`."""
+
+    call_id: str = Field(min_length=1, max_length=200)
+    rev: int = Field(ge=0)
+    at: Timestamp | None = Field(None, description="when it was painted, by the tab's clock")
+
+
+class Receipt(CardSeen):
+    """A card reached the eye: an entry of the receipts stream, written by the gateway."""
 
     what: Literal["card.shown", "card.opened"]
     agent: str = Field(description="login, from the token of the connection")
     client: str = Field(description="the connection that says so: one tab")
-    call_id: str
-    rev: int
-    at: Timestamp | None = Field(None, description="when it was painted, by the tab's clock")
     received_at: Timestamp = Field(description="when the gateway heard of it, by the gateway's clock")

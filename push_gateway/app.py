@@ -1,0 +1,67 @@
+"""The push gateway, wired: WebSocket, health and metrics."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from push_gateway.gateway import Gateway
+from push_gateway.hub import Hub
+from push_gateway.metrics import Metrics
+from push_gateway.session import Identity
+from shared.bus import connect_redis
+from shared.security import verify_token
+from shared.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) -> AsyncIterator[FastAPI]:
+    """The gateway's application, its link to Redis kept as long as the context.
+
+    Redis may be away at the start. `app.state.drain` is an async function that sends every tab away with 3001; call it
+    before the HTTP server stops. Serve it with uvicorn's `ws="websockets-sansio"` and without deflate.
+    """
+    redis = connect_redis(redis_url)
+    metrics = Metrics()
+    hub = Hub(redis, metrics)
+
+    def authenticate(token: str) -> Identity:
+        now = datetime.now(UTC)
+        claims = verify_token(auth_secret, token, now)
+        return Identity(claims.login, claims.role, (claims.expires_at - now).total_seconds())
+
+    gateway = Gateway(redis, hub, metrics, authenticate, settings.allowed_origins)
+    app = FastAPI(title="Callcard push gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.drain = gateway.drain
+    app.add_api_websocket_route("/connection/websocket", gateway.handle)
+
+    @app.get("/healthz")
+    async def alive() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/readyz")
+    async def ready() -> JSONResponse:
+        if hub.up:
+            return JSONResponse({"ok": True})
+        return JSONResponse(
+            {"ok": False, "detail": "There is no link to Redis; open tabs are kept, new ones have to wait."},
+            503,
+        )
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    listening = asyncio.create_task(hub.run(), name="push-bus")
+    try:
+        yield app
+    finally:
+        await gateway.drain()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await hub.close()
+        await redis.aclose()

@@ -1,0 +1,217 @@
+"""The Centrifugo client protocol in JSON: frames to commands, results to frames. Pure.
+
+A frame is text with one or several JSON objects, separated by line breaks. What was published goes into frames as the
+bytes it was published with; nothing here parses or writes a card.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.push import ChannelState, Position, Publication
+
+# A connect command with a token is below 2 kB. More than this from a tab is a mistake or an attack.
+MAX_FRAME_CHARS = 64 * 1024
+_MAX_ID = 2**32 - 1
+
+METHODS = (
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "presence",
+    "presence_stats",
+    "history",
+    "ping",
+    "send",
+    "rpc",
+    "refresh",
+    "sub_refresh",
+)
+
+# What the client may ask for in `flag` of subscribe: answer 112 instead of a subscription that could not be recovered.
+FLAG_REJECT_UNRECOVERED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Why a command failed. `temporary`: the client may try the same again later."""
+
+    code: int
+    message: str
+    temporary: bool = False
+
+
+INTERNAL = Error(100, "internal server error", temporary=True)
+UNAUTHORIZED = Error(101, "unauthorized")
+UNKNOWN_CHANNEL = Error(102, "unknown channel")
+PERMISSION_DENIED = Error(103, "permission denied")
+METHOD_NOT_FOUND = Error(104, "method not found")
+ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+BAD_REQUEST = Error(107, "bad request")
+NOT_AVAILABLE = Error(108, "not available")
+TOKEN_EXPIRED = Error(109, "token expired")
+TOO_MANY_REQUESTS = Error(111, "too many requests", temporary=True)
+UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Why the gateway ends a connection: a WebSocket close code and its reason, both read by the SDK."""
+
+    code: int
+    reason: str
+
+    @property
+    def reconnect(self) -> bool:
+        """Does the SDK come back by itself? 3000-3499 and 4000-4499 say yes."""
+        return self.code < 3500 or 4000 <= self.code < 4500
+
+
+SHUTDOWN = Close(3001, "shutdown")
+"""This process ends; another one, or the same in a moment, takes over."""
+SERVER_ERROR = Close(3004, "internal server error")
+"""A mistake of ours; it is in the log."""
+EXPIRED = Close(3005, "connection expired")
+"""The token ran out and no new one came; the SDK asks the page for one and reconnects."""
+SLOW = Close(3008, "slow")
+"""The tab did not read; it reconnects and recovers from the history."""
+INSUFFICIENT_STATE = Close(3010, "insufficient state")
+"""Publications were lost or the desk was rebuilt; a reconnect brings the snapshot."""
+NO_PONG = Close(3012, "no pong")
+"""Nothing was heard after a ping: the way to the tab is dead."""
+INVALID_TOKEN = Close(3500, "invalid token")
+"""The token is not ours; trying again can't help, signing in does."""
+CLOSE_BAD_REQUEST = Close(3501, "bad request")
+"""The frame is not the protocol: a broken client."""
+STALE = Close(3502, "stale")
+"""Connected, but never said who it is."""
+CONNECTION_LIMIT = Close(3504, "connection limit")
+"""The agent has too many tabs open already."""
+
+
+class BadFrame(Exception):
+    """The frame is not the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `method`: one of `METHODS`, 'pong' for `{}`, '' for one nobody knows. `id`: 0 for send and pong."""
+
+    id: int
+    method: str
+    params: Mapping[str, Any]
+
+
+def parse_frame(text: str) -> list[Command]:
+    """The commands in a frame, at least one. Raises `BadFrame`."""
+    if len(text) > MAX_FRAME_CHARS:
+        raise BadFrame(f"a frame of {len(text)} characters; at most {MAX_FRAME_CHARS} are taken")
+    commands = [_parse_command(line) for line in text.split("\n") if line and not line.isspace()]
+    if not commands:
+        raise BadFrame("an empty frame")
+    return commands
+
+
+def _parse_command(line: str) -> Command:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadFrame(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadFrame("a command must be an object")
+    if not document:
+        return Command(0, "pong", {})
+    number = document.get("id", 0)
+    if type(number) is not int or not 0 <= number <= _MAX_ID:
+        raise BadFrame("id must be a whole number from 0 to 4294967295")
+    method = next((name for name in METHODS if name in document), "")
+    params = document.get(method) or {}
+    if not isinstance(params, dict):
+        raise BadFrame(f"{method} must be an object")
+    if number == 0 and method != "send":
+        raise BadFrame("a command that wants an answer needs an id")
+    return Command(number, method, params)
+
+
+def parse_position(request: Any) -> Position | None:
+    """Where a client was, from `{recover, epoch, offset}`; None if it does not recover. Raises `BadFrame`."""
+    if not isinstance(request, dict):
+        raise BadFrame("a subscription must be an object")
+    if not request.get("recover"):
+        return None
+    epoch, offset = request.get("epoch") or "", request.get("offset") or 0
+    if not isinstance(epoch, str) or type(offset) is not int or offset < 0:
+        raise BadFrame("epoch must be text and offset a whole number")
+    return Position(epoch, offset)
+
+
+PING = "{}"
+
+
+def error_reply(number: int, error: Error) -> str:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.temporary:
+        body["temporary"] = True
+    return _text({"id": number, "error": body})
+
+
+def reply(number: int, method: str, result: Mapping[str, Any] | None = None) -> str:
+    """A result that is all ours."""
+    return _text({"id": number, method: result or {}})
+
+
+def raw_reply(number: int, method: str, result: bytes) -> str:
+    """A result with published JSON in it."""
+    return (b'{"id":%d,"%s":%s}' % (number, method.encode(), result)).decode()
+
+
+def push_frame(channel: str, publication: Publication) -> bytes:
+    """A publication on its way to the tabs of a channel: made once, whoever many they are."""
+    return b'{"push":{"channel":%s,"pub":{"data":%s,"offset":%d}}}' % (
+        orjson.dumps(channel),
+        publication.data,
+        publication.offset,
+    )
+
+
+def connect_result(
+    fields: Mapping[str, Any], desk: bytes, channel: str, state: ChannelState, known: Position | None
+) -> bytes:
+    """`ConnectResult`: `fields` are client, version, expires, ttl, ping, pong and the like; `desk` is `data`."""
+    subs = b"{%s:%s}" % (orjson.dumps(channel), subscribe_result(state, known))
+    return b'%s,"data":%s,"subs":%s}' % (orjson.dumps(fields)[:-1], desk, subs)
+
+
+def subscribe_result(state: ChannelState, known: Position | None) -> bytes:
+    """`SubscribeResult`: everything that was missed, or `recovered: false` and nothing."""
+    recovered = known is not None and state.recovered
+    head = orjson.dumps(
+        {
+            "recoverable": True,
+            "positioned": True,
+            "epoch": state.position.epoch,
+            "offset": state.position.offset,
+            "recovered": recovered,
+            "was_recovering": known is not None,
+        }
+    )
+    return b'%s,"publications":%s}' % (head[:-1], _publications(state.missed if recovered else ()))
+
+
+def history_result(position: Position, publications: tuple[Publication, ...]) -> bytes:
+    return b'{"publications":%s,"epoch":%s,"offset":%d}' % (
+        _publications(publications),
+        orjson.dumps(position.epoch),
+        position.offset,
+    )
+
+
+def _publications(publications: tuple[Publication, ...]) -> bytes:
+    return b"[" + b",".join(b'{"data":%s,"offset":%d}' % (p.data, p.offset) for p in publications) + b"]"
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return orjson.dumps(document).decode()

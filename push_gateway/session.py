@@ -1,0 +1,403 @@
+"""One connection as a state machine: commands and the clock in, effects out. No socket, no Redis, no clock of its own.
+
+Some effects need an answer: `Open` ends with `opened` or `failed`, `Join` with `joined` or `failed`, `ReadHistory`
+with `history_read` or `failed`. Times are seconds of one monotonic clock.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from push_gateway.desk import desk_json
+from push_gateway.protocol import (
+    ALREADY_SUBSCRIBED,
+    BAD_REQUEST,
+    CLOSE_BAD_REQUEST,
+    EXPIRED,
+    FLAG_REJECT_UNRECOVERED,
+    INVALID_TOKEN,
+    METHOD_NOT_FOUND,
+    NO_PONG,
+    NOT_AVAILABLE,
+    PERMISSION_DENIED,
+    PING,
+    STALE,
+    TOKEN_EXPIRED,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    UNKNOWN_CHANNEL,
+    UNRECOVERABLE_POSITION,
+    BadFrame,
+    Close,
+    Command,
+    Error,
+    connect_result,
+    error_reply,
+    history_result,
+    parse_position,
+    raw_reply,
+    reply,
+    subscribe_result,
+)
+from shared.contracts.push import CardSeen
+from shared.push import HISTORY_LENGTH, NOTICES, ChannelState, Position, Publication, agent_channel
+from shared.security import TokenError
+
+# Convention of the protocol; the SDKs wait ten seconds longer before they call a connection dead.
+PING_SECONDS = 25
+# A tab in the background may be slow; a dead way is better found out late than a sleeping one cut off.
+PONG_SECONDS = 8
+# Who has not said `connect` by then never will.
+STALE_SECONDS = 10
+# The SDK asks for a new token when `ttl` is over; this is how long page and network may take for it.
+EXPIRY_GRACE_SECONDS = 25
+# `ttl` ends this long before the token does, so that the page can still get a new one with the old.
+RENEW_EARLY_SECONDS = 60
+# Browsers' timers overflow after 24.8 days; once a day is often enough to look.
+MAX_TTL_SECONDS = 24 * 3600
+# A tab sends a receipt or two a card. More than this is a loop in a page.
+COMMANDS_PER_SECOND = 50
+# Longer names are nobody's channel.
+MAX_CHANNEL_CHARS = 255
+
+RECEIPTS = ("card.shown", "card.opened")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a token says it is, and for how many seconds from now."""
+
+    login: str
+    role: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put the frame into the client's queue."""
+
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Close the connection; nothing comes after it."""
+
+    close: Close
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Subscribe to the agent's channel and read its desk, for a connect command."""
+
+    command: int
+    identity: Identity
+    channel: str
+    known: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Subscribe to a channel, for a subscribe command."""
+
+    command: int
+    channel: str
+    known: Position | None
+    reject_unrecovered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Unsubscribe."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Read at most `limit` publications of a channel the client is subscribed to."""
+
+    command: int
+    channel: str
+    since: Position | None
+    limit: int
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveReceipt:
+    """Hand on that the agent's tab has shown or opened a card."""
+
+    what: str
+    agent: str
+    seen: CardSeen
+
+
+Effect = Send | End | Open | Join | Leave | ReadHistory | GiveReceipt
+
+
+class _Phase(Enum):
+    NEW = auto()
+    CONNECTING = auto()
+    CONNECTED = auto()
+    ENDED = auto()
+
+
+class Session:
+    """The state of one connection.
+
+    `authenticate` turns a token into an `Identity` or raises `TokenError`. `deadline` is when `tick` is wanted next.
+    """
+
+    def __init__(
+        self, client_id: str, node: str, authenticate: Callable[[str], Identity], now: float
+    ) -> None:
+        self.client_id = client_id
+        self.identity: Identity | None = None
+        self._node = node
+        self._authenticate = authenticate
+        self._phase = _Phase.NEW
+        self._channels: set[str] = set()
+        self._stale_at = now + STALE_SECONDS
+        self._ping_at = float("inf")
+        self._pong_until = float("inf")
+        self._expires_at = float("inf")
+        self._second = now
+        self._commands = 0
+        self._methods: dict[str, Callable[[Command, float], list[Effect]]] = {
+            "connect": self._connect,
+            "refresh": self._refresh,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "history": self._history,
+            "rpc": self._rpc,
+            "send": self._send,
+            "ping": self._ping,
+            # An agent acts by REST; nobody publishes from a tab.
+            "publish": _refuse(PERMISSION_DENIED),
+            "presence": _refuse(NOT_AVAILABLE),
+            "presence_stats": _refuse(NOT_AVAILABLE),
+            "sub_refresh": _refuse(NOT_AVAILABLE),
+        }
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` must be called next."""
+        if self._phase in (_Phase.NEW, _Phase.CONNECTING):
+            return self._stale_at
+        return min(self._ping_at, self._pong_until, self._expires_at)
+
+    def tick(self, now: float) -> list[Effect]:
+        """What the clock alone brings about: pings, and the end of who is silent."""
+        if self._phase is _Phase.ENDED:
+            return []
+        if self._phase is not _Phase.CONNECTED:
+            return self._end(STALE) if now >= self._stale_at else []
+        if now >= self._pong_until:
+            return self._end(NO_PONG)
+        if now >= self._expires_at:
+            return self._end(EXPIRED)
+        if now >= self._ping_at:
+            self._ping_at = now + PING_SECONDS
+            self._pong_until = now + PONG_SECONDS
+            return [Send(PING)]
+        return []
+
+    def command(self, command: Command, now: float) -> list[Effect]:
+        """What a command brings about."""
+        self._pong_until = float("inf")
+        if self._phase is _Phase.ENDED or command.method == "pong":
+            return []
+        if self._phase is not _Phase.CONNECTED and command.method != "connect":
+            return self._end(CLOSE_BAD_REQUEST)
+        if self._too_many(now):
+            return [Send(error_reply(command.id, TOO_MANY_REQUESTS))] if command.id else []
+        method = self._methods.get(command.method)
+        if method is None:
+            return _error(command, METHOD_NOT_FOUND)
+        try:
+            return method(command, now)
+        except BadFrame:
+            return self._end(CLOSE_BAD_REQUEST)
+
+    # --- answers to effects -----------------------------------------------------------------------------------
+
+    def opened(self, effect: Open, state: ChannelState, now: float, wall: datetime) -> list[Effect]:
+        """The desk was read: the connect reply. `wall` is UTC."""
+        identity = effect.identity
+        self._phase = _Phase.CONNECTED
+        self._channels.add(effect.channel)
+        self._ping_at = now + PING_SECONDS
+        fields = {
+            **self._token_fields(identity, now),
+            "ping": PING_SECONDS,
+            "pong": True,
+            "node": self._node,
+            "time": int(wall.timestamp() * 1000),
+        }
+        desk = desk_json(identity.login, identity.role, state, wall)
+        result = connect_result(fields, desk, effect.channel, state, effect.known)
+        return [Send(raw_reply(effect.command, "connect", result))]
+
+    def joined(self, effect: Join, state: ChannelState) -> list[Effect]:
+        """The channel was read: the subscribe reply."""
+        if effect.reject_unrecovered and effect.known is not None and not state.recovered:
+            return [Leave(effect.channel), Send(error_reply(effect.command, UNRECOVERABLE_POSITION))]
+        self._channels.add(effect.channel)
+        return [Send(raw_reply(effect.command, "subscribe", subscribe_result(state, effect.known)))]
+
+    def history_read(
+        self, effect: ReadHistory, position: Position, publications: tuple[Publication, ...]
+    ) -> list[Effect]:
+        if effect.since is not None and effect.since.epoch not in ("", position.epoch):
+            return [Send(error_reply(effect.command, UNRECOVERABLE_POSITION))]
+        return [Send(raw_reply(effect.command, "history", history_result(position, publications)))]
+
+    def failed(self, effect: Open | Join | ReadHistory, error: Error) -> list[Effect]:
+        """What was asked for is not to be had now."""
+        if isinstance(effect, Open):
+            self._phase = _Phase.NEW
+            self.identity = None
+        return [Send(error_reply(effect.command, error))]
+
+    # --- commands ---------------------------------------------------------------------------------------------
+
+    def _connect(self, command: Command, now: float) -> list[Effect]:
+        if self._phase is not _Phase.NEW:
+            return self._end(CLOSE_BAD_REQUEST)
+        token = command.params.get("token")
+        if not isinstance(token, str) or not token:
+            return _error(command, UNAUTHORIZED)
+        try:
+            identity = self._authenticate(token)
+        except TokenError as error:
+            return _error(command, TOKEN_EXPIRED) if error.expired else self._end(INVALID_TOKEN)
+        subs = command.params.get("subs") or {}
+        if not isinstance(subs, dict):
+            raise BadFrame("subs must be an object")
+        channel = agent_channel(identity.login)
+        known = parse_position(subs.get(channel) or {})
+        self.identity = identity
+        self._phase = _Phase.CONNECTING
+        return [Open(command.id, identity, channel, known)]
+
+    def _refresh(self, command: Command, now: float) -> list[Effect]:
+        token = command.params.get("token")
+        if not isinstance(token, str) or not token:
+            return _error(command, BAD_REQUEST)
+        try:
+            identity = self._authenticate(token)
+        except TokenError as error:
+            return _error(command, TOKEN_EXPIRED) if error.expired else self._end(INVALID_TOKEN)
+        if self.identity is None or identity.login != self.identity.login:
+            # A connection never changes hands: its channels are the first agent's.
+            return self._end(INVALID_TOKEN)
+        self.identity = identity
+        return [Send(reply(command.id, "refresh", self._token_fields(identity, now)))]
+
+    def _subscribe(self, command: Command, now: float) -> list[Effect]:
+        channel = command.params.get("channel")
+        if not isinstance(channel, str) or not 0 < len(channel) <= MAX_CHANNEL_CHARS:
+            return _error(command, BAD_REQUEST)
+        if channel in self._channels:
+            return _error(command, ALREADY_SUBSCRIBED)
+        refusal = self._refusal(channel)
+        if refusal is not None:
+            return _error(command, refusal)
+        flags = command.params.get("flag") or 0
+        reject = type(flags) is int and bool(flags & FLAG_REJECT_UNRECOVERED)
+        return [Join(command.id, channel, parse_position(command.params), reject)]
+
+    def _unsubscribe(self, command: Command, now: float) -> list[Effect]:
+        channel = command.params.get("channel")
+        if not isinstance(channel, str):
+            return _error(command, BAD_REQUEST)
+        done: list[Effect] = [Send(reply(command.id, "unsubscribe"))]
+        if channel not in self._channels:
+            return done
+        self._channels.discard(channel)
+        return [Leave(channel), *done]
+
+    def _history(self, command: Command, now: float) -> list[Effect]:
+        channel, limit = command.params.get("channel"), command.params.get("limit") or 0
+        since, reverse = command.params.get("since"), bool(command.params.get("reverse"))
+        if not isinstance(channel, str) or type(limit) is not int:
+            return _error(command, BAD_REQUEST)
+        if channel not in self._channels:
+            return _error(command, PERMISSION_DENIED)
+        if not 0 <= limit <= HISTORY_LENGTH:
+            limit = HISTORY_LENGTH
+        known = None if since is None else parse_position({**_object(since), "recover": True})
+        return [ReadHistory(command.id, channel, known, limit, reverse)]
+
+    def _rpc(self, command: Command, now: float) -> list[Effect]:
+        method = command.params.get("method")
+        if method not in RECEIPTS:
+            return _error(command, METHOD_NOT_FOUND)
+        receipt = self._receipt(method, command.params.get("data"))
+        if receipt is None:
+            return _error(command, BAD_REQUEST)
+        return [receipt, Send(reply(command.id, "rpc", {"data": {}}))]
+
+    def _send(self, command: Command, now: float) -> list[Effect]:
+        """A message nobody answers: one that is not understood is dropped."""
+        data = command.params.get("data")
+        what = data.get("type") if isinstance(data, dict) else None
+        receipt = self._receipt(what, data) if what in RECEIPTS else None
+        return [receipt] if receipt else []
+
+    def _ping(self, command: Command, now: float) -> list[Effect]:
+        return [Send(reply(command.id, "ping"))]
+
+    # --- rules ------------------------------------------------------------------------------------------------
+
+    def _refusal(self, channel: str) -> Error | None:
+        """May the agent hear this channel? Their own and what is for everybody; nothing of a colleague's."""
+        if self.identity is not None and channel == agent_channel(self.identity.login):
+            return None
+        if channel == NOTICES:
+            return None
+        return PERMISSION_DENIED if channel.startswith(("agent:", "line:")) else UNKNOWN_CHANNEL
+
+    def _receipt(self, what: Any, data: Any) -> GiveReceipt | None:
+        assert self.identity is not None
+        try:
+            return GiveReceipt(what, self.identity.login, CardSeen.model_validate_json(orjson.dumps(data)))
+        except ValidationError:
+            return None
+
+    def _token_fields(self, identity: Identity, now: float) -> dict[str, Any]:
+        left = identity.seconds_left
+        self._expires_at = now + left + EXPIRY_GRACE_SECONDS
+        # A short-lived token is renewed after nine tenths of its life.
+        ttl = max(1, int(min(left - min(RENEW_EARLY_SECONDS, left / 10), MAX_TTL_SECONDS)))
+        return {"client": self.client_id, "version": "callcard", "expires": True, "ttl": ttl}
+
+    def _too_many(self, now: float) -> bool:
+        if now - self._second >= 1:
+            self._second, self._commands = now, 0
+        self._commands += 1
+        return self._commands > COMMANDS_PER_SECOND
+
+    def _end(self, close: Close) -> list[Effect]:
+        self._phase = _Phase.ENDED
+        return [End(close)]
+
+
+def _refuse(error: Error) -> Callable[[Command, float], list[Effect]]:
+    return lambda command, now: _error(command, error)
+
+
+def _error(command: Command, error: Error) -> list[Effect]:
+    return [Send(error_reply(command.id, error))]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise BadFrame("since must be an object")
+    return value

@@ -1,0 +1,36 @@
+"""A gateway on a port of its own, and who publishes to it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.push import PushPublisher
+from tests.push_gateway.helpers import Running, running_gateway
+
+StartGateway = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start_gateway(redis_url: str) -> AsyncIterator[StartGateway]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Running:
+            return await stack.enter_async_context(running_gateway(redis_url, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Running:
+    return await start_gateway()
+
+
+@pytest.fixture
+async def publisher(redis: Redis) -> PushPublisher:
+    """A publisher whose desks are whole."""
+    publisher = PushPublisher(redis)
+    await publisher.rebuild_desk([], [])
+    return publisher
