@@ -44,7 +44,7 @@ class PbxFollower:
         self._clock = clock or SystemClock()
         self._publisher = publisher
         self._log = logger("follower").bind(pbx=name)
-        self.tracker = Tracker(name, _rules(settings, settings.country or country))
+        self.tracker = Tracker(name, endpoint_rules(settings, settings.country or country))
         self.status = PbxStatus(pbx=name, link=PbxLink.CONNECTING, since=self._clock.now())
         account = AmiAccount(
             settings.host, settings.port, settings.username, settings.secret.get_secret_value()
@@ -140,7 +140,8 @@ class PbxFollower:
             await self._clock.sleep(_HEARTBEAT_SECONDS)
 
 
-def _rules(settings: PbxSettings, country: str) -> EndpointRules:
+def endpoint_rules(settings: PbxSettings, country: str) -> EndpointRules:
+    """Which ends are ours, as the settings say; what they do not say is guessed."""
     return EndpointRules(
         agent_patterns=tuple(settings.agents),
         trunk_patterns=tuple(settings.trunks),

@@ -19,6 +19,7 @@ from card_api.app import card_api
 from push_gateway.app import push_gateway
 from services.desk.app import desk
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
+from services.embedded.running import announced
 from services.front import Front, Mount, listen, serving
 from services.migrate import upgrade
 from services.simulator.app import simulator
@@ -120,6 +121,7 @@ def servers(settings: Settings, targets: Sequence[Target]) -> Any:
                 valkey = EmbeddedValkey(folder).start()
                 stack.callback(valkey.stop)
                 redis = valkey.url
+            stack.enter_context(announced(folder, database, redis))
         yield Servers(database, redis, secret)
 
 

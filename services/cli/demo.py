@@ -32,8 +32,12 @@ _ALPHABET = "abcdefghkmnpqrstuvwxyz23456789"
 
 
 def demo(
-    port: Annotated[int | None, typer.Option(help="Port of the desk.  [default: 8080, or the next free one]")] = None,
-    calls_per_minute: Annotated[float | None, typer.Option(min=0.1, max=600, help="How busy the line is.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the desk.  [default: 8080, or the next free one]")
+    ] = None,
+    calls_per_minute: Annotated[
+        float | None, typer.Option(min=0.1, max=600, help="How busy the line is.")
+    ] = None,
 ) -> None:
     """Start the whole product with a simulated PBX and sample customers."""
     out = console()
@@ -69,20 +73,23 @@ def demo(
 def _settings(port: int | None, calls_per_minute: float | None) -> Settings:
     base = load_settings()
     wanted = port if port is not None else base.http.port
-    http = base.http.model_copy(update={"port": wanted if port is not None else _free(base.http.host, wanted)})
+    http = base.http.model_copy(
+        update={"port": wanted if port is not None else _free(base.http.host, wanted)}
+    )
     simulator = base.simulator.model_copy(update={"port": _free(base.simulator.host, base.simulator.port)})
     if calls_per_minute is not None:
         simulator = simulator.model_copy(update={"calls_per_minute": calls_per_minute})
     pbx = PbxSettings(
         host=simulator.host, port=simulator.port, username=simulator.username, secret=simulator.secret
     )
-    # Apart from the real thing: samples must never get into a company's customers, nor the demo at its PBX.
-    return base.model_copy(
+    return demo_folder(base).model_copy(update={"http": http, "simulator": simulator, "pbx": {"demo": pbx}})
+
+
+def demo_folder(settings: Settings) -> Settings:
+    """Settings for the demo's own servers and data: samples must never get into a company's customers."""
+    return settings.model_copy(
         update={
-            "http": http,
-            "simulator": simulator,
-            "pbx": {"demo": pbx},
-            "data_dir": base.data_dir / "demo",
+            "data_dir": settings.data_dir / "demo",
             "database": DatabaseSettings(),
             "redis": RedisSettings(),
         }
