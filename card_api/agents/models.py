@@ -1,6 +1,17 @@
 """Agents and the phones they sit at."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Identity, Index, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
 from sqlalchemy.sql.expression import text
 
 from card_api.metadata import metadata, moment

@@ -19,7 +19,9 @@ calls = Table(
     Column("did", Text),
     Column("customer_number", Text),  # E.164 of the customer's end, whoever called whom
     Column("queue", Text),
-    Column("agents", ARRAY(Text), nullable=False, server_default="{}"),  # logins of those who talked, in order
+    Column(
+        "agents", ARRAY(Text), nullable=False, server_default="{}"
+    ),  # logins of those who talked, in order
     Column("started_at", moment(), nullable=False),
     Column("answered_at", moment()),
     Column("ended_at", moment()),

@@ -1,0 +1,154 @@
+"""Agents: adding them (the command), and a directory that follows the tables."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import IntegrityError
+
+from card_api.agents.directory import Agent, Directory
+from card_api.agents.repository import AgentRepository
+from card_api.backoff import Backoff
+from card_api.database import DATABASE_ERRORS, sentence
+from shared.bus import AGENTS_CHANGED
+from shared.observability import logger
+from shared.security import Passwords
+
+# The login is a part of the push channel's name and of tokens.
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/;]{1,100}")
+# Short ones are guessed from a list within the rate limit.
+_SHORTEST_PASSWORD = 8
+# In case a message on the bus was missed.
+_REFRESH_SECONDS = 30.0
+
+
+class AgentError(Exception):
+    """What is wrong with an agent that was to be saved: a sentence for a person."""
+
+
+class AgentService:
+    """`save` is what `callcard agent add` does."""
+
+    def __init__(self, repository: AgentRepository, redis: Redis) -> None:
+        self._repository = repository
+        self._redis = redis
+        self._log = logger("agents")
+
+    async def save(self, agent: Agent, password: str | None = None) -> bool:
+        """Create or update an agent and tell everybody; True if new. Raises `AgentError` with what to do instead.
+
+        `password` None keeps the one there is (a new agent then cannot sign in).
+        """
+        agent = checked(agent)
+        password_hash = None
+        if password is not None:
+            if len(password) < _SHORTEST_PASSWORD:
+                raise AgentError(f"The password is too short: use at least {_SHORTEST_PASSWORD} characters.")
+            password_hash = await asyncio.to_thread(Passwords().hash, password)
+        try:
+            new = await self._repository.save(agent, password_hash)
+        except IntegrityError:
+            endpoints = ", ".join(endpoint for endpoint, _ in agent.endpoints)
+            raise AgentError(
+                f"One of the endpoints ({endpoints}) belongs to another agent. Take it from them first, or say for "
+                "which PBX it is."
+            ) from None
+        await self.announce()
+        return new
+
+    async def announce(self) -> None:
+        """Tell whoever keeps a copy. Redis away: they read the tables every half a minute anyhow."""
+        try:
+            await self._redis.publish(AGENTS_CHANGED, b"")
+        except (RedisError, OSError):
+            self._log.warning("redis is away: the change of agents takes effect within 30 s")
+
+
+def checked(agent: Agent) -> Agent:
+    """The agent with a login in small letters. Raises `AgentError`."""
+    login = agent.login.strip().lower()
+    if not _LOGIN.fullmatch(login):
+        raise AgentError(
+            f"The login {agent.login!r} cannot be used: begin with a letter a-z or a digit, then letters, digits and "
+            ". _ @ - (at most 64)."
+        )
+    if not agent.name.strip():
+        raise AgentError("The name is empty: say what colleagues call the agent.")
+    if agent.role not in ("agent", "supervisor", "admin"):
+        raise AgentError(f"There is no role {agent.role!r}: use agent, supervisor or admin.")
+    for endpoint, _ in agent.endpoints:
+        if not _ENDPOINT.fullmatch(endpoint):
+            raise AgentError(
+                f"The endpoint {endpoint!r} is none: write it as the PBX does, technology and name, e.g. PJSIP/101."
+            )
+    return replace(agent, login=login, name=agent.name.strip())
+
+
+class AgentDirectory:
+    """Keeps `current` true to the tables: read at the start, on each message, and every half a minute."""
+
+    def __init__(self, repository: AgentRepository, redis: Redis) -> None:
+        self._repository = repository
+        self._redis = redis
+        self._changed: list[Callable[[], None]] = []
+        self._wake = asyncio.Event()
+        self._log = logger("agents")
+        self.current = Directory()
+        self.loaded = False
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Called after `current` became another one."""
+        self._changed.append(callback)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            backoff = Backoff()
+            while True:
+                self._wake.clear()
+                try:
+                    await self.refresh()
+                except DATABASE_ERRORS as error:
+                    if backoff.fresh:
+                        self._log.warning("the agents cannot be read yet", reason=sentence(error))
+                    await asyncio.sleep(backoff.next())
+                    continue
+                except Exception as error:  # the directory of before is better than none
+                    self._log.error("the agents cannot be read", exc_info=error)
+                backoff.reset()
+                try:
+                    async with asyncio.timeout(_REFRESH_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """Read the tables now."""
+        read = Directory.of(await self._repository.all())
+        changed = read != self.current
+        self.current, self.loaded = read, True
+        if changed:
+            for callback in self._changed:
+                callback()
+
+    async def _listen(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                async with self._redis.pubsub() as subscription:
+                    await subscription.subscribe(AGENTS_CHANGED)
+                    self._wake.set()  # something may have changed before we listened
+                    backoff.reset()
+                    async for _ in subscription.listen():
+                        self._wake.set()
+            except (RedisError, OSError):
+                pass
+            await asyncio.sleep(backoff.next())

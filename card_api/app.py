@@ -1,0 +1,167 @@
+"""The card API, wired. Nothing happens here but putting parts together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from alembic.script import ScriptDirectory
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+import migrations
+from card_api.agents.repository import AgentRepository
+from card_api.agents.router import agents_router
+from card_api.agents.service import AgentDirectory
+from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.service import ApiKeyService
+from card_api.audit.repository import AuditRepository
+from card_api.audit.service import AuditService
+from card_api.auth.access import Access
+from card_api.auth.router import auth_router
+from card_api.auth.service import AuthService
+from card_api.calls.consumer import CallConsumer
+from card_api.calls.repository import CallRepository
+from card_api.cards.query import CardQuery
+from card_api.cards.render import Site
+from card_api.cards.router import cards_router
+from card_api.cards.service import CardService
+from card_api.health.router import health_router
+from card_api.health.service import HealthService
+from card_api.lookup.repository import LookupRepository
+from card_api.lookup.router import lookup_router
+from card_api.lookup.service import LookupService
+from card_api.metrics import Metrics
+from card_api.pbx.router import pbx_router
+from card_api.pbx.service import PbxService
+from shared.bus import connect_redis
+from shared.db import create_engine
+from shared.errors import install_error_handlers
+from shared.observability import logger
+from shared.push import PushPublisher
+from shared.settings import Settings
+
+_TAGS = [
+    {"name": "auth", "description": "Agents sign in and get a token."},
+    {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
+    {"name": "agents", "description": "The people at the phones."},
+    {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
+    {"name": "pbx", "description": "The links to the telephone systems."},
+    {"name": "health", "description": "For whoever keeps the process running."},
+]
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+def site_of(settings: Settings) -> Site:
+    """What rendering needs to know of the company, from the settings."""
+
+    def country_of(pbx: str) -> str:
+        known = settings.pbx.get(pbx)
+        return (known.country if known else None) or settings.country
+
+    return Site(ZoneInfo(settings.timezone), settings.language, country_of)
+
+
+@asynccontextmanager
+async def card_api(
+    settings: Settings,
+    *,
+    database_url: str,
+    redis_url: str,
+    auth_secret: str,
+    now: Callable[[], datetime] = now_utc,
+) -> AsyncIterator[FastAPI]:
+    """The REST application, with the consumer of call updates running beside it until the block is left.
+
+    Starts when PostgreSQL or Redis is away too: it says so in the log and under /readyz, and waits for them.
+    """
+    metrics = Metrics()
+    site = site_of(settings)
+    engine = create_engine(database_url, settings.database.pool_size)
+    redis = connect_redis(redis_url)
+    try:
+        agent_repository = AgentRepository(engine)
+        call_repository = CallRepository(engine)
+        directory = AgentDirectory(agent_repository, redis)
+        lookup = LookupService(LookupRepository(engine), metrics)
+        keys = ApiKeyService(ApiKeyRepository(engine), now)
+        audit = AuditService(AuditRepository(engine))
+        cards = CardService(PushPublisher(redis), lookup, lambda: directory.current, site, metrics, now)
+        directory.on_change(cards.agents_changed)
+        consumer = CallConsumer(
+            redis, call_repository, cards, lambda: directory.current, site.country_of, metrics
+        )
+        lifetime = timedelta(minutes=settings.auth.token_minutes)
+        auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
+        access = Access(auth_secret, directory, keys, now)
+        query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
+        app = _application(
+            settings.allowed_origins,
+            health_router(HealthService(engine, redis, _newest_revision()), metrics),
+            auth_router(auth, access),
+            cards_router(query, access),
+            agents_router(directory, access),
+            lookup_router(lookup, audit, access, settings.country, settings.language, now),
+            pbx_router(PbxService(redis), access),
+        )
+        try:
+            async with _running(directory.run, consumer.run, audit.run, keys.run):
+                yield app
+        finally:
+            await cards.close()
+    finally:
+        await redis.aclose()
+        await engine.dispose()
+
+
+def _application(allowed_origins: list[str], health: APIRouter, *api: APIRouter) -> FastAPI:
+    app = FastAPI(
+        title="Callcard",
+        version="1",
+        summary="Who is calling, on the agent's screen, while the phone still rings.",
+        description="Errors are RFC 9457 problem documents. Agents carry a token, other systems an API key.",
+        openapi_tags=_TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    install_error_handlers(app)
+    app.include_router(health)
+    for router in api:
+        app.include_router(router, prefix="/api/v1")
+    if allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match", "X-API-Key"],
+            expose_headers=["ETag", "Retry-After"],
+        )
+    return app
+
+
+def _newest_revision() -> str | None:
+    return ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
+
+
+@asynccontextmanager
+async def _running(*runs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run these beside the block; cancel them when it is left, and wait for their good-byes."""
+    log = logger("card_api")
+
+    async def run(what: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await what()
+        except Exception as error:  # each keeps itself alive; one that fails to is a bug worth seeing
+            log.error("a background task ended", task=getattr(what, "__qualname__", "?"), exc_info=error)
+
+    tasks = [asyncio.create_task(run(what)) for what in runs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

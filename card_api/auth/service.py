@@ -1,0 +1,114 @@
+"""Signing in: a password for a token."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from card_api.agents.directory import Agent
+from card_api.agents.repository import AgentRepository
+from card_api.agents.schemas import AgentView
+from card_api.agents.service import AgentDirectory
+from card_api.auth.schemas import SignedIn, SignIn
+from card_api.database import DATABASE_ERRORS, sentence
+from shared.errors import TooManyRequests, Unauthorised, Unavailable
+from shared.observability import logger
+from shared.security import Passwords, issue_token
+
+# Ten guesses in a quarter of an hour are a thousand a day: not enough for any password of eight characters, and more
+# than a tired agent needs. Counted by login and address, so that nobody can lock a colleague out from elsewhere.
+_GUESSES = 10
+_GUESS_SECONDS = 900
+# An Argon2 hash takes a core and 64 MB for some 50 ms: calls must go on ringing while others sign in.
+_HASHING_AT_ONCE = 2
+
+
+class AuthService:
+    def __init__(
+        self,
+        agents: AgentRepository,
+        directory: AgentDirectory,
+        redis: Redis,
+        secret: str,
+        lifetime: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._agents = agents
+        self._directory = directory
+        self._redis = redis
+        self._secret = secret
+        self._lifetime = lifetime
+        self._now = now
+        self._passwords: Passwords | None = None
+        self._hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
+        self._log = logger("auth")
+
+    async def sign_in(self, given: SignIn, address: str) -> SignedIn:
+        """Raises `Unauthorised`, `TooManyRequests`, or `Unavailable` when PostgreSQL or Redis is away."""
+        login = given.login.strip().lower()
+        key = _guesses_key(login, address)
+        try:
+            await self._refuse_guesser(key)
+            known = await self._agents.credentials(login) if _storable(login) else None
+            stored = known.password_hash if known and known.active else None
+            if await self._verify(given.password.get_secret_value(), stored):
+                await self._redis.delete(key)
+            else:
+                await self._count_guess(key)
+                self._log.warning("sign-in refused", login=login[:64], address=address)
+                raise Unauthorised("The login or the password is wrong.")
+            agent = self._directory.current.by_login.get(login)
+            if agent is None:
+                # Added a moment ago: the directory has not heard of it yet.
+                await self._directory.refresh()
+                agent = self._directory.current.by_login.get(login)
+        except DATABASE_ERRORS as error:
+            self._log.error("nobody can sign in: postgresql is away", reason=sentence(error))
+            raise Unavailable("Nobody can sign in now: PostgreSQL is away. Try again in a moment.") from None
+        except RedisError as error:
+            self._log.error("nobody can sign in: redis is away", reason=str(error))
+            raise Unavailable("Nobody can sign in now: Redis is away. Try again in a moment.") from None
+        if agent is None:
+            raise Unauthorised("The login or the password is wrong.")
+        return self.renew(agent)
+
+    def renew(self, agent: Agent) -> SignedIn:
+        """A fresh token for somebody who has shown who they are."""
+        now = self._now()
+        token = issue_token(self._secret, agent.login, agent.role, now, self._lifetime)
+        expires_at = datetime.fromtimestamp(int((now + self._lifetime).timestamp()), UTC)
+        return SignedIn(token=token, expires_at=expires_at, agent=AgentView.of(agent))
+
+    async def _verify(self, password: str, stored: str | None) -> bool:
+        async with self._hashing:
+            if self._passwords is None:
+                self._passwords = await asyncio.to_thread(Passwords)
+            return await asyncio.to_thread(self._passwords.verify, password, stored)
+
+    async def _refuse_guesser(self, key: str) -> None:
+        guesses = int(await self._redis.get(key) or 0)
+        if guesses >= _GUESSES:
+            wait = max(1, int(await self._redis.ttl(key)))
+            raise TooManyRequests(
+                f"Too many wrong passwords from here. Try again in {-(-wait // 60)} min.",
+                {"Retry-After": str(wait)},
+            )
+
+    async def _count_guess(self, key: str) -> None:
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.incr(key)
+            pipeline.expire(key, _GUESS_SECONDS, nx=True)
+            await pipeline.execute()
+
+
+def _guesses_key(login: str, address: str) -> str:
+    """Hashed, because a login may be anything somebody typed, a password too."""
+    return "callcard:signin:" + hashlib.sha256(f"{login}\n{address}".encode()).hexdigest()[:32]
+
+
+def _storable(login: str) -> bool:
+    """PostgreSQL's text has no NUL, so no agent has one either."""
+    return "\0" not in login

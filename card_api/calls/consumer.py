@@ -1,0 +1,325 @@
+"""From the stream of call updates to cards and to the record.
+
+Two loops share a buffer. The reader shows cards first, from memory, because a phone is ringing; the storer writes what
+was read in batches and only then acknowledges it. So a crash at any point means that an entry is read again, by the
+next process, and that is harmless: the record takes higher versions only, and a card that is known is not published
+twice.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from card_api.agents.directory import Directory
+from card_api.backoff import Backoff
+from card_api.calls.buffer import Batch, Buffer, Entry
+from card_api.calls.facts import CountryOf, agents_who_talked, customer_end, talk_seconds
+from card_api.calls.repository import CallRepository, CallRow
+from card_api.cards.service import CardService
+from card_api.database import DATABASE_ERRORS, refuses_value, sentence
+from card_api.metrics import Metrics
+from shared.bus import CALLS_GROUP, CALLS_STREAM, decode_update
+from shared.observability import logger
+
+DEAD_STREAM = "callcard:calls:dead"
+"""Entries that nobody could read or store: fields of the entry, `reason`, `id`. For a person to look at."""
+
+# As many as anyone would look at.
+_DEAD_LENGTH = 1000
+# A burst is read in bites small enough that the first card of it does not wait for the last.
+_READ_COUNT = 100
+_BLOCK_MS = 1000
+# Redis answers a blocking read in time or is gone without saying so.
+_READ_DEADLINE_SECONDS = 5.0
+# An entry that somebody holds for longer has lost its consumer, or its consumer waits for PostgreSQL; handling it
+# twice is harmless, so this may be short: it is how long the record lags after a crash.
+_CLAIM_IDLE_MS = 3000
+_CLAIM_EVERY_SECONDS = 1.0
+# Updates of one call come in bunches. Storing a moment later writes each call once a bunch and leaves the moment of
+# the ring to the cards.
+_GATHER_SECONDS = 0.02
+# One statement's worth: about 2 MB of documents.
+_STORE_COUNT = 400
+_STORE_DEADLINE_SECONDS = 15.0
+# At the end of the process: time to store what was read, well within the five seconds that Ctrl-C promises.
+_DRAIN_SECONDS = 2.0
+# Calls that another consumer has ended, and consumers that are no more, are cleared away now and then.
+_SWEEP_SECONDS = 60.0
+_CONSUMER_GONE_MS = 3_600_000
+
+
+class CallConsumer:
+    """`run()` until it is cancelled; it never ends by itself, whatever is away."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        repository: CallRepository,
+        cards: CardService,
+        directory: Callable[[], Directory],
+        country_of: CountryOf,
+        metrics: Metrics,
+    ) -> None:
+        self._redis = redis
+        self._repository = repository
+        self._cards = cards
+        self._directory = directory
+        self._country_of = country_of
+        self._metrics = metrics
+        # A name of its own for each process: entries of one that was killed are claimed, not mixed up with ours.
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._buffer = Buffer()
+        self._log = logger("calls")
+
+    async def run(self) -> None:
+        storer = asyncio.create_task(self._store_forever())
+        helpers = [asyncio.create_task(self._restore()), asyncio.create_task(self._claim_forever())]
+        try:
+            await self._read_forever()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await self._drain(storer)
+            await asyncio.gather(storer, *helpers, return_exceptions=True)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def _read_forever(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._join()
+                if not backoff.fresh:
+                    self._log.info("redis is back; calls are read again")
+                backoff.reset()
+                while True:
+                    await self._read()
+            except (RedisError, OSError, TimeoutError) as error:
+                if backoff.fresh and "NOGROUP" not in str(error):
+                    self._log.error(
+                        "redis is away: no call can be followed until it is back", reason=str(error)
+                    )
+            except Exception as error:  # a bug must not end the telephone service
+                self._log.error("reading calls failed", exc_info=error)
+            await asyncio.sleep(backoff.next())
+
+    async def _join(self) -> None:
+        """Make the group (Redis may have come back empty) and put the desks right."""
+        try:
+            # From 0: what was sent before the group existed is for us as well.
+            await self._redis.xgroup_create(CALLS_STREAM, CALLS_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        await self._right_desks()
+        await self._cards.flush()
+
+    async def _right_desks(self) -> bool:
+        """Put the desks back if Redis lost them; False if nobody knows yet whose desks there are."""
+        if not self._directory().by_login:
+            return False
+        if not await self._cards.desk_is_fresh():
+            await self._cards.rebuild()
+        return True
+
+    async def _read(self) -> None:
+        await self._buffer.room()
+        async with asyncio.timeout(_READ_DEADLINE_SECONDS):
+            answer = await self._redis.xreadgroup(
+                CALLS_GROUP, self._name, {CALLS_STREAM: ">"}, count=_READ_COUNT, block=_BLOCK_MS
+            )
+        entries = await self._decode(cast("Any", answer)[0][1]) if answer else []
+        if not entries:
+            return
+        # Into the buffer first: a Redis that goes away while the cards are published must not cost the record.
+        for entry in entries:
+            self._buffer.add(entry)
+        await self._cards.show([entry.update for entry in entries])
+
+    async def _claim_forever(self) -> None:
+        """Take over entries of consumers that are no more; now and then clear up. Beside the reader, because it asks
+        PostgreSQL, and a ring does not wait for that."""
+        next_sweep = monotonic() + _SWEEP_SECONDS
+        while True:
+            try:
+                while await self._claim():
+                    pass
+                if monotonic() >= next_sweep:
+                    next_sweep = monotonic() + _SWEEP_SECONDS
+                    await self._sweep()
+            except (*DATABASE_ERRORS, RedisError):
+                pass  # tried again below; reader and storer say what is away
+            except Exception as error:
+                self._log.error("taking over calls failed", exc_info=error)
+            await asyncio.sleep(_CLAIM_EVERY_SECONDS)
+
+    async def _claim(self) -> bool:
+        """One bite; False if there was nothing to take over."""
+        _, claimed, *_ = await self._redis.xautoclaim(
+            CALLS_STREAM, CALLS_GROUP, self._name, min_idle_time=_CLAIM_IDLE_MS, count=_READ_COUNT
+        )
+        entries = await self._decode([(id_, fields) for id_, fields in claimed if fields])
+        if entries:
+            await self._take_over(entries)
+        return len(claimed) == _READ_COUNT
+
+    async def _take_over(self, entries: list[Entry]) -> None:
+        """Show only what the record does not know better: what is over must not ring again."""
+        stored = await self._repository.versions({entry.update.call_id for entry in entries})
+        for entry in entries:
+            self._buffer.add(entry)
+        await self._cards.show(
+            [e.update for e in entries if e.update.version > stored.get(e.update.call_id, -1)]
+        )
+
+    async def _sweep(self) -> None:
+        open_ids = self._cards.open_ids
+        if open_ids:
+            self._cards.forget(await self._repository.ended_among(open_ids))
+        for consumer in await self._redis.xinfo_consumers(CALLS_STREAM, CALLS_GROUP):
+            if consumer["pending"] == 0 and consumer["idle"] > _CONSUMER_GONE_MS:
+                await self._redis.xgroup_delconsumer(CALLS_STREAM, CALLS_GROUP, consumer["name"])
+
+    async def _decode(self, raw: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]:
+        entries = []
+        for entry_id, fields in raw:
+            self._metrics.updates.inc()
+            try:
+                update = decode_update(fields)
+                if update.call.call_id != update.call_id:
+                    raise ValueError("the update's call_id is not its call's")
+            except ValueError as error:
+                await self._set_aside([entry_id], fields, f"unreadable: {type(error).__name__}")
+            else:
+                entries.append(Entry(entry_id, update, fields[b"u"]))
+        return entries
+
+    async def _set_aside(self, ids: list[bytes], fields: dict[bytes, bytes], reason: str) -> None:
+        """Out of the way of the others, but not thrown away."""
+        self._metrics.malformed.inc()
+        self._log.error(
+            "a call update was set aside", entry=ids[-1].decode(), reason=reason, stream=DEAD_STREAM
+        )
+        kept: dict[Any, Any] = {**fields, b"reason": reason, b"id": ids[-1]}
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.xadd(DEAD_STREAM, kept, maxlen=_DEAD_LENGTH)
+            pipeline.xack(CALLS_STREAM, CALLS_GROUP, *ids)
+            pipeline.xdel(CALLS_STREAM, *ids)
+            await pipeline.execute()
+
+    async def _restore(self) -> None:
+        """Take up the calls that were open when the process before us ended."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._cards.restore(await self._repository.open_calls())
+                if await self._right_desks():
+                    return
+            except (*DATABASE_ERRORS, RedisError):
+                pass  # reader and storer say what is away
+            except Exception as error:
+                self._log.error("open calls could not be restored", exc_info=error)
+            await asyncio.sleep(backoff.next())
+
+    # --- storing ------------------------------------------------------------------------------------------------
+
+    async def _store_forever(self) -> None:
+        while not self._buffer.closed or len(self._buffer):
+            await self._buffer.filled()
+            if not self._buffer.closed:
+                await asyncio.sleep(_GATHER_SECONDS)
+            batch = self._buffer.take()
+            try:
+                await self._settle(batch)
+            except Exception as error:  # not acknowledged, so it is read again
+                self._log.error("storing calls failed", exc_info=error)
+
+    async def _settle(self, batch: Batch) -> None:
+        entries = list(batch.newest.values())
+        for start in range(0, len(entries), _STORE_COUNT):
+            part = entries[start : start + _STORE_COUNT]
+            refused = await self._store(part)
+            done = [i for e in part if e not in refused for i in batch.ids[e.update.call_id]]
+            try:
+                await self._acknowledge(done)
+                for entry in refused:
+                    await self._set_aside(
+                        batch.ids[entry.update.call_id], {b"u": entry.raw}, "PostgreSQL refused its values"
+                    )
+            except (RedisError, OSError):
+                # Stored but not acknowledged: they come again, are found to be known, and are acknowledged then.
+                continue
+
+    async def _store(self, entries: list[Entry]) -> list[Entry]:
+        """Write the calls, however long it takes; returns those that PostgreSQL will never take."""
+        rows = [self._row(entry) for entry in entries]
+        backoff = Backoff()
+        while True:
+            try:
+                async with asyncio.timeout(_STORE_DEADLINE_SECONDS):
+                    written = await self._repository.store(rows)
+            except DATABASE_ERRORS as error:
+                if refuses_value(error):
+                    if len(entries) == 1:
+                        return entries
+                    # One of them is to blame; the others must not wait for it.
+                    return [bad for entry in entries for bad in await self._store([entry])]
+                self._metrics.store_failures.inc()
+                if backoff.fresh:
+                    self._log.error(
+                        "postgresql does not take calls: they wait and nothing is lost",
+                        waiting=len(rows) + len(self._buffer),
+                        reason=sentence(error),
+                    )
+                await asyncio.sleep(backoff.next())
+            else:
+                if not backoff.fresh:
+                    self._log.info("postgresql takes calls again", stored=len(rows))
+                self._metrics.stored.inc(len(written))
+                return []
+
+    def _row(self, entry: Entry) -> CallRow:
+        call = entry.update.call
+        columns = {
+            "pbx": call.pbx,
+            "version": entry.update.version,
+            "direction": call.direction,
+            "state": call.state,
+            "caller_number": call.caller.number,
+            "caller_name": call.caller.name,
+            "did": call.did,
+            "customer_number": customer_end(call, self._country_of).number,
+            "queue": call.queue.name if call.queue else None,
+            "agents": agents_who_talked(call, self._directory()),
+            "started_at": call.started_at,
+            "answered_at": call.answered_at,
+            "ended_at": call.ended_at,
+            "end_reason": call.end_reason,
+            "talk_seconds": talk_seconds(call),
+            "missed": call.missed,
+        }
+        return CallRow(call.call_id, columns, entry.raw)
+
+    async def _acknowledge(self, ids: list[bytes]) -> None:
+        """Stored: the group forgets them, and the stream does too."""
+        if not ids:
+            return
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.xack(CALLS_STREAM, CALLS_GROUP, *ids)
+            pipeline.xdel(CALLS_STREAM, *ids)
+            await pipeline.execute()
+
+    async def _drain(self, storer: asyncio.Task[None]) -> None:
+        """Store what was read, if PostgreSQL is there; what is left is claimed by the next process."""
+        self._buffer.close()
+        await asyncio.wait([storer], timeout=_DRAIN_SECONDS)
+        if not storer.done():
+            self._log.warning("calls that were read are stored by the next start")
+            storer.cancel()

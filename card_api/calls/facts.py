@@ -1,0 +1,64 @@
+"""What a call tells us, as pure functions: the customer's number, who talked, for how long."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from card_api.agents.directory import Directory
+from shared.contracts.call import Call, Direction, Presentation
+from shared.phone import normalise
+
+CountryOf = Callable[[str], str]
+"""PBX name -> ISO country of the numbers its lines send without a country code."""
+
+# What trunks send in place of a number. Such a caller is nobody we could know.
+WITHHELD_WORDS = frozenset(
+    {"anonymous", "unknown", "<unknown>", "private", "restricted", "unavailable", "withheld", "asterisk"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerEnd:
+    """The customer's end of a call. `number`: E.164, None if it is hidden, missing or no phone number."""
+
+    number: str | None
+    presentation: Presentation
+
+
+def customer_end(call: Call, country_of: CountryOf) -> CustomerEnd:
+    """Who is on the other side: the caller, or the one an agent dialled. Nobody for internal calls."""
+    if call.direction is Direction.INTERNAL:
+        return CustomerEnd(None, Presentation.ALLOWED)
+    country = country_of(call.pbx)
+    if call.direction is Direction.OUTBOUND:
+        return CustomerEnd(normalise(call.did, country) if call.did else None, Presentation.ALLOWED)
+    caller = call.caller
+    if caller.presentation is not Presentation.ALLOWED:
+        return CustomerEnd(None, caller.presentation)
+    if not caller.number or caller.number.strip().lower() in WITHHELD_WORDS:
+        return CustomerEnd(None, Presentation.UNAVAILABLE)
+    return CustomerEnd(normalise(caller.number, country), Presentation.ALLOWED)
+
+
+def agents_who_talked(call: Call, directory: Directory) -> list[str]:
+    """Logins in the order in which they first talked. A phone that is nobody's in our table counts by its endpoint,
+    so that the record does not lose it."""
+    talked: list[str] = []
+    if call.direction is not Direction.INBOUND and call.answered_at is not None:
+        caller = directory.find(call.pbx, call.caller.endpoint, call.caller.number)
+        if caller is not None:
+            talked.append(caller.login)
+    for leg in sorted(
+        (x for x in call.legs if x.answered_at), key=lambda x: x.answered_at or call.started_at
+    ):
+        agent = directory.find(call.pbx, leg.endpoint, leg.agent)
+        name = agent.login if agent else leg.agent
+        if name is not None and name not in talked:
+            talked.append(name)
+    return talked
+
+
+def talk_seconds(call: Call) -> int | None:
+    """From the first answer by a person to the end; None if nobody answered or it goes on."""
+    if call.answered_at is None or call.ended_at is None:
+        return None
+    return max(0, round((call.ended_at - call.answered_at).total_seconds()))

@@ -1,0 +1,93 @@
+"""One card on request: after a reload, from a link, or for a supervisor."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from card_api.agents.directory import Agent, Directory
+from card_api.audit.repository import AuditEntry
+from card_api.audit.service import AuditService
+from card_api.calls.facts import customer_end
+from card_api.calls.repository import CallRepository
+from card_api.cards.places import Place, places
+from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
+from card_api.cards.service import CardService
+from card_api.database import DATABASE_ERRORS
+from card_api.lookup.service import SOURCE, LookupService
+from shared.contracts.call import Call
+from shared.contracts.card import Card, CardState, SourceStatus
+from shared.errors import NotFound, Unavailable
+
+
+class CardQuery:
+    def __init__(
+        self,
+        open_cards: CardService,
+        calls: CallRepository,
+        lookup: LookupService,
+        audit: AuditService,
+        directory: Callable[[], Directory],
+        site: Site,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._open = open_cards
+        self._calls = calls
+        self._lookup = lookup
+        self._audit = audit
+        self._directory = directory
+        self._site = site
+        self._now = now
+
+    async def card(self, call_id: str, reader: Agent, of: str | None) -> Card:
+        """The card of a call as `reader` may see it: their own, or for a supervisor that of the agent `of` (default:
+        of whoever talks, rings or did last). Raises `NotFound` also for a call that was not for them, so that nobody
+        learns which ids exist; `Unavailable` when PostgreSQL is away."""
+        call, version, knowledge = await self._find(call_id)
+        place = _choose(places(call, self._directory()), reader, of)
+        if place is None:
+            raise _unknown(call_id)
+        if knowledge is None:
+            knowledge = await self._know(call)
+        card = render(call, version, place, knowledge, self._directory(), self._site, self._now())
+        detail = {"call_id": call_id, "customer_id": card.caller.customer_id, "agent": card.agent}
+        self._audit.note(
+            AuditEntry(self._now(), "agent", reader.login, "card.read", card.call.number, detail)
+        )
+        return card
+
+    async def _find(self, call_id: str) -> tuple[Call, int, Knowledge | None]:
+        held = self._open.of(call_id)
+        if held is not None:
+            return held
+        try:
+            stored = await self._calls.get(call_id) if "\0" not in call_id else None
+        except DATABASE_ERRORS:
+            raise Unavailable("Calls cannot be read now: PostgreSQL is away.", {"Retry-After": "2"}) from None
+        if stored is None:
+            raise _unknown(call_id)
+        return stored.call, stored.version, None
+
+    async def _know(self, call: Call) -> Knowledge:
+        number = customer_end(call, self._site.country_of).number
+        if number is None:
+            return NOTHING_KNOWN
+        try:
+            found = await self._lookup.find(number)
+        except DATABASE_ERRORS:
+            return Knowledge(sources=(SourceReport(SOURCE, SourceStatus.FAILED, 0.0),))
+        return Knowledge(found, (SourceReport(SOURCE, SourceStatus.OK, 0.0),), self._now())
+
+
+def _choose(concerned: list[Place], reader: Agent, of: str | None) -> Place | None:
+    wanted = of or (None if reader.supervises else reader.login)
+    if wanted is not None:
+        if wanted != reader.login and not reader.supervises:
+            return None
+        return next((p for p in concerned if p.agent.login == wanted), None)
+    living = [p for p in concerned if p.state is not CardState.CLOSED]
+    talked = [p for p in concerned if p.answered_at is not None]
+    own = [p for p in concerned if p.agent.login == reader.login]
+    return next(iter([*own, *living, *reversed(talked), *reversed(concerned)]), None)
+
+
+def _unknown(call_id: str) -> NotFound:
+    return NotFound(f"No call {call_id[:100]!r} is known that rang at or was handled by this agent.")

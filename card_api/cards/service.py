@@ -1,0 +1,308 @@
+"""Cards of the calls that go on now: kept in memory, looked up once a call, published when something changes."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+
+from redis.exceptions import RedisError
+
+from card_api.agents.directory import Directory
+from card_api.calls.facts import customer_end
+from card_api.calls.repository import StoredCall
+from card_api.cards.places import Place, places
+from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
+from card_api.database import DATABASE_ERRORS, sentence
+from card_api.lookup.schemas import Found
+from card_api.lookup.service import SOURCE, LookupService
+from card_api.metrics import Metrics
+from shared.contracts.call import Call, CallState, CallUpdate
+from shared.contracts.card import Card, CardState, SourceStatus
+from shared.observability import logger, mask_number
+from shared.push import PushPublisher
+
+# A look-up takes a millisecond. Waiting this long for it before the first card saves the screen a flash of "unknown
+# caller"; a database that needs longer patches the card instead, and nobody sees 25 ms.
+GRACE_SECONDS = 0.025
+# A look-up that failed is tried again with the call's next update, but not more often: the database is having a hard
+# time already.
+RETRY_SECONDS = 1.0
+# A source that is not there at all (a black hole, not a refusal) is given up after this.
+DEADLINE_SECONDS = 5.0
+# What is known outranks "not known yet" of the same version, also of a process that ended meanwhile: without this, a
+# restart after a database outage could not correct the cards of before.
+KNOWN = 8
+# Calls that are over are remembered by version, so that a late duplicate does not ring again. A thousand calls an hour
+# make this a day; an entry is 200 bytes.
+REMEMBERED = 20_000
+
+
+@dataclass(slots=True, eq=False)
+class OpenCall:
+    """A call that goes on, with what is known of its caller and what each agent's screen shows."""
+
+    call: Call
+    version: int
+    number: str | None = None
+    knowledge: Knowledge = NOTHING_KNOWN
+    looking_up: asyncio.Task[None] | None = None
+    began: float = 0.0
+    failed_at: float | None = None
+    grace: asyncio.TimerHandle | None = None
+    grace_over: bool = False
+    shown: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def waits(self) -> bool:
+        """Is the answer to the look-up worth waiting for?"""
+        return self.looking_up is not None and not self.grace_over
+
+
+class CardService:
+    """Takes calls as they change, publishes cards. `directory` and `now` are asked whenever they are needed."""
+
+    def __init__(
+        self,
+        publisher: PushPublisher,
+        lookup: LookupService,
+        directory: Callable[[], Directory],
+        site: Site,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._publisher = publisher
+        self._lookup = lookup
+        self._directory = directory
+        self._site = site
+        self._metrics = metrics
+        self._now = now
+        self._open: dict[str, OpenCall] = {}
+        self._over: OrderedDict[str, int] = OrderedDict()
+        # Cards that Redis has not taken yet; only the newest of each agent and call.
+        self._outbox: dict[tuple[str, str], Card] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log = logger("cards")
+        metrics.open_calls.set_function(lambda: len(self._open))
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    async def show(self, updates: Iterable[CallUpdate]) -> None:
+        """Publish what these updates change on agents' screens. Raises RedisError when Redis is away; the cards are
+        kept and go out with the next `flush`."""
+        for update in updates:
+            try:
+                self._take(update.call_id, update.call, update.version)
+            except Exception as error:  # one call nobody can render must not keep the others from ringing
+                self._metrics.render_failures.inc()
+                self._log.error(
+                    "cards of a call could not be rendered", call_id=update.call_id, exc_info=error
+                )
+        if self._outbox:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Publish every card that waits. Raises RedisError when Redis is away."""
+        cards = list(self._outbox.values())
+        if not cards:
+            return
+        await self._publisher.publish_cards(cards)
+        now = self._now()
+        for card in cards:
+            if self._outbox.get((card.agent, card.call_id)) is card:
+                del self._outbox[card.agent, card.call_id]
+            self._metrics.cards.labels(card.state.value).inc()
+            if card.state is CardState.RINGING and card.call.ringing_at is not None:
+                self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
+
+    async def restore(self, stored: Iterable[StoredCall]) -> None:
+        """Take up open calls of the record that nobody has told us about (after a start)."""
+        for item in stored:
+            call = item.call
+            if call.call_id not in self._open:
+                self._take(call.call_id, call, item.version)
+        await self.flush()
+
+    async def rebuild(self) -> None:
+        """Redis lost its data: put every open card back on its desk. Raises RedisError when it is away again."""
+        directory = self._directory()
+        cards = [card for held in self._open.values() if not held.waits for card in self._render_all(held)]
+        await self._publisher.rebuild_desk(cards, list(directory.by_login))
+
+    async def desk_is_fresh(self) -> bool:
+        return await self._publisher.desk_is_fresh()
+
+    def agents_changed(self) -> None:
+        """The directory is another one: calls may concern other agents now."""
+        for held in list(self._open.values()):
+            self._settle(held)
+        self._flush_soon()
+
+    def forget(self, call_ids: Collection[str]) -> None:
+        """These calls are over, as the record says: another consumer has handled their end."""
+        for call_id in call_ids:
+            held = self._open.get(call_id)
+            if held is not None:
+                self._end(held)
+
+    @property
+    def open_ids(self) -> list[str]:
+        return list(self._open)
+
+    def of(self, call_id: str) -> tuple[Call, int, Knowledge] | None:
+        """An open call with what is known of its caller."""
+        held = self._open.get(call_id)
+        return None if held is None else (held.call, held.version, held.knowledge)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        for held in self._open.values():
+            if held.grace is not None:
+                held.grace.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- the life of one call -----------------------------------------------------------------------------------
+
+    def _take(self, call_id: str, call: Call, version: int) -> None:
+        held = self._open.get(call_id)
+        if held is None:
+            if self._over.get(call_id, -1) >= version:
+                return
+            held = self._open[call_id] = OpenCall(call, version)
+        elif version <= held.version:
+            return
+        else:
+            held.call, held.version = call, version
+        self._look_up(held)
+        self._settle(held)
+
+    def _settle(self, held: OpenCall) -> None:
+        """Put the cards that changed into the outbox, or wait a moment for the look-up first."""
+        concerned = places(held.call, self._directory())
+        if concerned and held.waits:
+            if held.grace is None:
+                held.grace = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._grace_over, held)
+            return
+        for place in concerned:
+            face = _face(held, place)
+            if held.shown.get(place.agent.login) != face:
+                held.shown[place.agent.login] = face
+                self._outbox[place.agent.login, held.call.call_id] = self._render(held, place)
+        if held.call.state is CallState.ENDED:
+            self._end(held)
+
+    def _render_all(self, held: OpenCall) -> list[Card]:
+        return [self._render(held, place) for place in places(held.call, self._directory())]
+
+    def _render(self, held: OpenCall, place: Place) -> Card:
+        return render(
+            held.call, held.version, place, held.knowledge, self._directory(), self._site, self._now()
+        )
+
+    def _end(self, held: OpenCall) -> None:
+        call_id = held.call.call_id
+        self._open.pop(call_id, None)
+        if held.grace is not None:
+            held.grace.cancel()
+        if held.looking_up is not None:
+            held.looking_up.cancel()
+        self._over[call_id] = held.version
+        self._over.move_to_end(call_id)
+        if len(self._over) > REMEMBERED:
+            self._over.popitem(last=False)
+
+    # --- finding the caller -------------------------------------------------------------------------------------
+
+    def _look_up(self, held: OpenCall) -> None:
+        """Start looking for the caller, if that has not been done for this number."""
+        number = customer_end(held.call, self._site.country_of).number
+        retry = held.failed_at is not None and perf_counter() - held.failed_at > RETRY_SECONDS
+        if number is None or (number == held.number and not retry):
+            return
+        if held.looking_up is not None:
+            held.looking_up.cancel()
+        if number != held.number:
+            held.knowledge = Knowledge(enrichment=held.knowledge.enrichment)
+        held.number, held.began, held.failed_at = number, perf_counter(), None
+        held.looking_up = self._spawn(self._find(held, number))
+
+    async def _find(self, held: OpenCall, number: str) -> None:
+        found, status = Found(), SourceStatus.OK
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                found = await self._lookup.find(number)
+        except DATABASE_ERRORS as error:
+            status = SourceStatus.FAILED
+            held.failed_at = perf_counter()
+            self._log.warning(
+                "the caller cannot be looked up", number=mask_number(number), reason=sentence(error)
+            )
+        held.looking_up = None
+        self._learn(held, found, status)
+
+    def _learn(self, held: OpenCall, found: Found, status: SourceStatus) -> None:
+        report = SourceReport(SOURCE, status, round((perf_counter() - held.began) * 1000, 2))
+        enrichment, looked_up_at = held.knowledge.enrichment + 1, None
+        if status is SourceStatus.OK:
+            enrichment, looked_up_at = max(enrichment, KNOWN), self._now()
+        held.knowledge = Knowledge(found, (report,), looked_up_at, enrichment)
+        self._settle_and_flush(held)
+
+    def _grace_over(self, held: OpenCall) -> None:
+        """The look-up takes its time: show the number now, the rest will follow."""
+        held.grace, held.grace_over = None, True
+        if held.looking_up is not None and held.knowledge.looked_up_at is None:
+            waited = round((perf_counter() - held.began) * 1000, 2)
+            report = SourceReport(SOURCE, SourceStatus.LATE, waited)
+            held.knowledge = Knowledge(sources=(report,), enrichment=held.knowledge.enrichment)
+        self._settle_and_flush(held)
+
+    def _settle_and_flush(self, held: OpenCall) -> None:
+        if self._open.get(held.call.call_id) is not held:
+            return
+        try:
+            self._settle(held)
+        except Exception as error:
+            self._metrics.render_failures.inc()
+            self._log.error(
+                "cards of a call could not be rendered", call_id=held.call.call_id, exc_info=error
+            )
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._outbox:
+            self._spawn(self._flush_quietly())
+
+    async def _flush_quietly(self) -> None:
+        # The consumer notices that Redis is away, says so, and flushes when it is back.
+        with suppress(RedisError, OSError):
+            await self.flush()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _face(held: OpenCall, place: Place) -> object:
+    """What must differ for a card to be published again. A closed card stays as it was when it closed."""
+    if place.state is CardState.CLOSED:
+        return place.state, place.close_reason, place.ringing_at, place.ended_at
+    call = held.call
+    return (
+        place.state,
+        place.ringing_at,
+        place.answered_at,
+        call.state,
+        call.did,
+        call.queue.name if call.queue else None,
+        len(call.digits),
+        held.number,
+        held.knowledge.enrichment,
+        held.knowledge.sources,
+    )

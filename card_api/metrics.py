@@ -1,0 +1,44 @@
+"""What the card API counts. One registry an app, so that two in one process (tests, `run all`) do not mix."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# A look-up takes under a millisecond when all is well; a second is the deadline of a source.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.updates = Counter("callcard_call_updates", "Call updates read", registry=self.registry)
+        self.malformed = Counter(
+            "callcard_call_updates_malformed",
+            "Stream entries set aside as unreadable",
+            registry=self.registry,
+        )
+        self.stored = Counter("callcard_calls_stored", "Rows of calls written", registry=self.registry)
+        self.store_failures = Counter(
+            "callcard_calls_store_failures", "Batches PostgreSQL did not take at once", registry=self.registry
+        )
+        self.cards = Counter("callcard_cards_published", "Cards published", ["state"], registry=self.registry)
+        self.render_failures = Counter(
+            "callcard_cards_render_failures",
+            "Calls whose cards could not be rendered",
+            registry=self.registry,
+        )
+        self.lookup_seconds = Histogram(
+            "callcard_lookup_seconds",
+            "Finding a caller",
+            ["outcome"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.ring_to_publish = Histogram(
+            "callcard_ring_to_publish_seconds",
+            "From the PBX's event to the published ringing card",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.open_calls = Gauge("callcard_open_calls", "Calls going on now", registry=self.registry)
+        self.backlog = Gauge(
+            "callcard_call_updates_backlog", "Stream entries not stored yet", registry=self.registry
+        )
