@@ -70,10 +70,12 @@ class Book:
     # -- telling
 
     def note(self, call: CallRecord, change: str) -> None:
-        """The call looks different now; `change` says how. The last change of an event names its update."""
+        """The call looks different now; `change` says how. The last change of an event names its update, but
+        for a call's first."""
         if call.change is None:
             self.touched.append(call)
-        call.change = change
+        if call.change != "started" or change == "ended":
+            call.change = change
         if call.ended_at is None:
             call.state = state_of(call)
 
@@ -387,6 +389,8 @@ class Book:
 
     def join_queue(self, call: CallRecord, name: str, position: int | None, at: datetime) -> None:
         if call.queue is not None and call.queue.left_at is None:
+            if call.queue.name == name:
+                return
             self.leave_queue(call, call.queue, at)
         call.queue = QueueRecord(name, at, position)
         self.tell(call, at, "queued", None, name)
@@ -500,6 +504,8 @@ def state_of(call: CallRecord) -> CallState:
         return CallState.RINGING
     if call.queue is not None and call.queue.left_at is None:
         return CallState.QUEUED
+    if call.caller_left:
+        return call.state  # what is left of it is only torn down
     if call.originated and call.answered_at is None:
         return CallState.RINGING  # the agent has answered, the customer is about to be called
     if call.picked_up_by_dialplan or call.answered_at is not None:

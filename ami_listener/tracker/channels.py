@@ -45,10 +45,10 @@ def newstate(book: Book, event: AmiMessage, at: datetime) -> None:
         elif call.anchor is not channel:
             book.ring(channel, at)
     elif channel.state == UP and channel is call.anchor and channel.leg is None:
-        if call.answered_at is None and not call.picked_up_by_dialplan:
-            call.picked_up_by_dialplan = True
-            if not any(leg.alive for leg in call.legs):
-                book.tell(call, at, "ivr", None, event.get("Context"))
+        first_time = call.answered_at is None and not call.picked_up_by_dialplan
+        call.picked_up_by_dialplan = True
+        if first_time and not any(leg.alive for leg in call.legs):
+            book.tell(call, at, "ivr", None, event.get("Context"))
 
 
 def newcallerid(book: Book, event: AmiMessage, at: datetime) -> None:

@@ -23,18 +23,18 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
             _gone(book, channel, at)
     new: list[Channel] = []
     for uniqueid, row in there.items():
-        channel_before = book.channels.get(uniqueid)
-        channel = channel_before or _found(book, row, at)
-        if channel is None:
+        known = book.channels.get(uniqueid)
+        here = known or _found(book, row, at)
+        if here is None:
             continue
-        channel.round = book.round
-        if channel_before is None:
-            new.append(channel)
-        elif channel.state != UP and sight.number(row.get("ChannelState")) == UP:
-            channel.state = UP
-            channel.call.gap = True
+        here.round = book.round
+        if known is None:
+            new.append(here)
+        elif known.state != UP and sight.number(row.get("ChannelState")) == UP:
+            known.state = UP
+            known.call.gap = True
         if row.get("BridgeId"):
-            book.enter_bridge(channel, row["BridgeId"])
+            book.enter_bridge(here, row["BridgeId"])
     calls = {channel.call.call_id: channel.call for channel in new}
     for call in calls.values():
         _begin(book, call, at)
@@ -122,11 +122,11 @@ def _bridged(book: Book, at: datetime) -> None:
 def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at: datetime) -> None:
     waiting = {entry.get("Uniqueid", ""): entry for entry in snapshot.queue_entries}
     for uniqueid, entry in waiting.items():
-        channel = book.channels.get(uniqueid)
+        waiter = book.channels.get(uniqueid)
         name = entry.get("Queue")
-        if channel is None or not name or not channel.call.gap:
+        if waiter is None or not name or not waiter.call.gap:
             continue
-        call = channel.call
+        call = waiter.call
         if call.queue is None or call.queue.name != name or call.queue.left_at is not None:
             waited = timedelta(seconds=sight.number(entry.get("Wait")) or 0)
             book.join_queue(call, name, sight.number(entry.get("Position")), at - waited)

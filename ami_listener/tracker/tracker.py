@@ -113,7 +113,7 @@ class Tracker:
         return self._updates(at)
 
     def size(self) -> dict[str, int]:
-        """How much is remembered, by kind; all 0 when no channel is up. For metrics, and to prove that nothing leaks."""
+        """How much is remembered, by kind; all 0 when no channel is up. For metrics and against leaks."""
         book = self._book
         return {
             "calls": len(book.calls),

@@ -1,6 +1,6 @@
 """Calls change hands: blind, attended and blonde transfers, pickup."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ami_listener.message import AmiMessage
 from ami_listener.tracker import sight
@@ -8,6 +8,9 @@ from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind, endpoint_of
 from ami_listener.tracker.state import CallRecord, Channel, LegRecord, TransferRecord
 from shared.contracts.call import LegEndReason, TransferKind, TransferOutcome
+
+# Nobody gives the same call to the same number twice within this time; a repeated event does.
+_SAME = timedelta(seconds=1)
 
 
 def blind(book: Book, event: AmiMessage, at: datetime) -> None:
@@ -94,6 +97,8 @@ def _record(
     at: datetime,
 ) -> None:
     for earlier in call.transfers:
+        if earlier.by == by and earlier.to == (to or None) and at - earlier.at < _SAME:
+            return
         if earlier.outcome is None:  # sent on again before anybody answered
             earlier.outcome = TransferOutcome.UNKNOWN
     call.transfers.append(TransferRecord(kind, by, by, to or None, at, first_leg, outcome))
