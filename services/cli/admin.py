@@ -6,9 +6,9 @@ for the moment.
 
 import asyncio
 import contextlib
-import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -26,6 +26,7 @@ from card_api.api_keys.service import SCOPES, ApiKeyError, ApiKeyService
 from card_api.database import DATABASE_ERRORS, sentence
 from services.cli.demo import demo_folder
 from services.cli.output import console, fail
+from services.cli.passwords import new_password
 from services.embedded import EmbeddedPostgres
 from services.embedded.running import running
 from services.migrate import upgrade
@@ -40,9 +41,6 @@ apikey = typer.Typer(help="Keys for other systems (CRM) to call the REST API.", 
 
 Demo = Annotated[bool, typer.Option("--demo", help="Meant is the demo, not the product.")]
 Answer = TypeVar("Answer")
-
-# What a person without a better idea gets as a password: 12 letters and digits, 60 bits.
-_PASSWORD_LETTERS = "abcdefghkmnpqrstuvwxyz23456789"
 
 
 # --- db -------------------------------------------------------------------------------------------------------
@@ -160,7 +158,7 @@ def _password(from_stdin: bool, keep: bool) -> tuple[str | None, bool]:
         return None, False
     if from_stdin:
         return sys.stdin.read().rstrip("\r\n"), False
-    return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(12)), True
+    return new_password(), True
 
 
 # --- API keys -------------------------------------------------------------------------------------------------
@@ -224,8 +222,6 @@ def apikey_revoke(
 
 
 def _keys(engine: AsyncEngine) -> ApiKeyService:
-    from datetime import UTC, datetime
-
     return ApiKeyService(ApiKeyRepository(engine), lambda: datetime.now(UTC))
 
 

@@ -1,13 +1,13 @@
 """`callcard demo`: everything, with a simulated PBX and sample customers, to look at."""
 
 import asyncio
-import secrets
 from typing import Annotated
 
 import typer
 import uvloop
 
 from services.cli.output import console
+from services.cli.passwords import new_password
 from services.front import PortTaken, listen
 from services.migrate import upgrade
 from services.runtime import Servers, Target, kept_secret, serve, servers
@@ -27,8 +27,6 @@ Examples:
 
 # Ports to try when the wanted one is taken: a demo should start, not explain.
 _OTHER_PORTS = 20
-# Letters and digits that nobody confuses when typing from a screen.
-_ALPHABET = "abcdefghkmnpqrstuvwxyz23456789"
 
 
 def demo(
@@ -53,7 +51,7 @@ def demo(
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         configure_logging(settings.log_level, "json", log)
-        password = kept_secret(settings.data_dir / "demo-password", _password)
+        password = kept_secret(settings.data_dir / "demo-password", new_password)
         status.update("Preparing the database and the sample customers …")
         runner.run(_prepare(at, password))
         status.update("Starting the simulated PBX and Callcard …")
@@ -105,10 +103,6 @@ def _free(host: str, wanted: int) -> int:
         return candidate
     listen(host, wanted).close()  # raises with the sentence
     return wanted
-
-
-def _password() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
 async def _prepare(at: Servers, password: str) -> None:
