@@ -4,8 +4,8 @@ import { asCard, asSnapshot, type Card } from "./contract.ts";
 import type { Message } from "./desk-state.ts";
 
 /**
- * `connecting`: for the first time; `reconnecting`: it was there, and the SDK brings it back by itself; `stopped`: the
- * server said that trying again is no use.
+ * `connecting`: the first try; `reconnecting`: it was lost or did not come about, and the SDK tries again by itself;
+ * `stopped`: the server said that trying again is no use.
  */
 export type Link = "connecting" | "connected" | "reconnecting" | "stopped";
 
@@ -28,8 +28,8 @@ export class Unauthorised extends Error {}
 const RECONNECT_MAX_MS = 5_000;
 const RECONNECT_MIN_MS = 300;
 const RECEIPTS_MAX = 1_000;
-// disconnectedCodes.unauthorized of the SDK; 3500 is the gateway's "invalid token".
-const NO_TOKEN_CODES = [1, 3500];
+// The SDK's own "unauthorized", the gateway's error of that name, and its close code "invalid token".
+const NO_TOKEN_CODES = [1, 101, 3500];
 
 export class Push {
   private readonly client: Centrifuge;
@@ -70,7 +70,10 @@ export class Push {
       events.link("stopped");
       if (NO_TOKEN_CODES.includes(context.code)) events.unauthorised();
     });
-    this.client.on("error", () => undefined); // each is followed by a reconnect, which the page shows
+    // An attempt failed and the SDK makes another: from now on it is no first try any more.
+    this.client.on("error", () => {
+      if (this.client.state === "connecting") events.link("reconnecting");
+    });
   }
 
   start(): void {

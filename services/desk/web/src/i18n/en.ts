@@ -31,7 +31,7 @@ export const en = {
     stopped: "Not connected",
   } satisfies Record<Link, string> as Record<Link, string>,
   banner: {
-    reconnecting: "Connection lost, reconnecting…",
+    reconnecting: "No connection, reconnecting…",
     reconnectingHint: "Go on with the call: your phone works. The cards come back by themselves.",
     stopped: "The server closed the connection.",
     stoppedHint: "Reload the page. If that does not help, tell your administrator.",
@@ -49,11 +49,12 @@ export const en = {
 
   state: {
     ringing: "Ringing",
+    dialling: "Calling",
     answered: "In conversation",
     held: "On hold",
   },
   calling: (name: string) => `Call: ${name}`,
-  announceRinging: (name: string, details: string) => `Incoming call. ${name}. ${details}`,
+  announceRinging: (direction: string, name: string, details: string) => `${direction} call. ${name}. ${details}`,
   announceClosed: (name: string, reason: string) => `${name}: ${reason}`,
 
   closed: {

@@ -29,7 +29,7 @@ export const ru: Texts = {
     stopped: "Нет связи",
   },
   banner: {
-    reconnecting: "Связь потеряна, переподключаемся…",
+    reconnecting: "Нет связи, переподключаемся…",
     reconnectingHint: "Продолжайте разговор: телефон работает. Карточки вернутся сами.",
     stopped: "Сервер закрыл соединение.",
     stoppedHint: "Обновите страницу. Если не поможет, скажите администратору.",
@@ -47,11 +47,12 @@ export const ru: Texts = {
 
   state: {
     ringing: "Звонит",
+    dialling: "Вызов",
     answered: "Разговор",
     held: "На удержании",
   },
   calling: (name) => `Звонит: ${name}`,
-  announceRinging: (name, details) => `Входящий звонок. ${name}. ${details}`,
+  announceRinging: (direction, name, details) => `${direction} звонок. ${name}. ${details}`,
   announceClosed: (name, reason) => `${name}: ${reason}`,
 
   closed: {

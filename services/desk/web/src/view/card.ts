@@ -1,7 +1,6 @@
 /** One call: who it is first, what to say second, everything known below. */
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { customElement, property } from "lit/decorators.js";
-import { styleMap } from "lit/directives/style-map.js";
 import type { Card, CardState, PastCall } from "../contract.ts";
 import { clock, count, date, duration, moment, money, safeUrl } from "../format.ts";
 import { texts, type Language, type Texts } from "../i18n/index.ts";
@@ -64,7 +63,7 @@ function stateBand(card: Card, now: number, t: Texts): TemplateResult {
   const closed = card.state === "closed";
   const until = closed && card.call.ended_at ? Date.parse(card.call.ended_at) : now;
   const never = closed && card.call.answered_at === null;
-  const word = card.state === "closed" ? t.closed[card.close_reason ?? "ended"] : t.state[card.state];
+  const word = card.state === "closed" ? t.closed[card.close_reason ?? "ended"] : stateWord(card, card.state, t);
   return html`
     <p class="band">
       ${ICONS[card.state]}<span class="band-state">${word}</span>
@@ -72,6 +71,10 @@ function stateBand(card: Card, now: number, t: Texts): TemplateResult {
       ${never ? nothing : html`<span class="band-clock" role="timer" aria-live="off">${clock(until - since(card))}</span>`}
     </p>
   `;
+}
+
+function stateWord(card: Card, state: Exclude<CardState, "closed">, t: Texts): string {
+  return state === "ringing" && card.call.direction === "outbound" ? t.state.dialling : t.state[state];
 }
 
 const ICONS: Record<CardState, TemplateResult> = {
@@ -98,16 +101,19 @@ function badges(card: Card): TemplateResult | typeof nothing {
   return html`
     <ul class="badges">
       ${category
-        ? html`<li class="badge badge-category" style=${styleMap(badgeColour(category.colour))}>${category.label}</li>`
+        ? html`<li class="badge badge-category" .style=${badgeColour(category.colour)}>${category.label}</li>`
         : nothing}
       ${tags.map((tag) => html`<li class="badge">${tag}</li>`)}
     </ul>
   `;
 }
 
-/** The colour of a category comes from the company's data; one the browser does not know is left out. */
-function badgeColour(colour: string | null): Record<string, string> {
-  return colour !== null && CSS.supports("color", colour) ? { "--badge": colour } : {};
+/**
+ * The colour of a category comes from the company's data; one the browser does not know is left out. Set as the
+ * property `style`, since the content security policy refuses the attribute.
+ */
+function badgeColour(colour: string | null): string {
+  return colour !== null && CSS.supports("color", colour) ? `--badge: ${colour}` : "";
 }
 
 function advice(card: Card, t: Texts): TemplateResult | typeof nothing {

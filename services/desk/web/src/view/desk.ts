@@ -30,7 +30,9 @@ export class CallcardDesk extends LitElement {
   @state() private link: Link = "connecting";
   @state() private now = Date.now();
   @state() private chosen: string | null = localStorage.getItem(LANGUAGE_KEY);
-  @state() private announcement = "";
+  /** For screen readers: what rings, at once; what ended, when they are done with their sentence. */
+  @state() private urgent = "";
+  @state() private calm = "";
 
   private readonly store = new SessionStore(sessionStorage);
   private push: Push | null = null;
@@ -83,7 +85,7 @@ export class CallcardDesk extends LitElement {
     this.session = null;
     this.sessionEnded = bySystem;
     this.desk = EMPTY;
-    this.announcement = "";
+    this.urgent = this.calm = "";
   }
 
   private keep(session: Session): void {
@@ -119,11 +121,10 @@ export class CallcardDesk extends LitElement {
       if (known.get(card.call_id) === card.state) continue;
       if (card.state === "ringing") {
         const details = [kind(card, t), card.caller.category?.label, card.call.queue].filter(Boolean).join(", ");
-        this.announcement = t.announceRinging(headline(card, t), details);
-        return; // what rings is more urgent than what ended
+        this.urgent = t.announceRinging(t.direction[card.call.direction], headline(card, t), details);
       }
       if (card.state === "closed") {
-        this.announcement = t.announceClosed(headline(card, t), t.closed[card.close_reason ?? "ended"]);
+        this.calm = t.announceClosed(headline(card, t), t.closed[card.close_reason ?? "ended"]);
       }
     }
   }
@@ -132,7 +133,9 @@ export class CallcardDesk extends LitElement {
     const t = texts(this.language);
     document.documentElement.lang = this.language;
     showInTab(
-      ringing(this.desk).map((card) => t.calling(headline(card, t))),
+      ringing(this.desk)
+        .filter((card) => card.call.direction !== "outbound")
+        .map((card) => t.calling(headline(card, t))),
       t.product,
       this.now,
     );
@@ -143,7 +146,8 @@ export class CallcardDesk extends LitElement {
     return html`
       ${this.header(t)}
       ${this.session ? this.workplace(t) : this.signedOut()}
-      <div class="visually-hidden" aria-live="assertive" aria-atomic="true">${this.announcement}</div>
+      <div class="visually-hidden" aria-live="assertive" aria-atomic="true">${this.urgent}</div>
+      <div class="visually-hidden" aria-live="polite" aria-atomic="true">${this.calm}</div>
     `;
   }
 
@@ -158,7 +162,7 @@ export class CallcardDesk extends LitElement {
                 <strong>${agent.name}</strong>
                 ${agent.extension ? html`<span class="muted">${t.extension(agent.extension)}</span>` : nothing}
               </span>
-              <span class="link" data-link=${this.link} role="status">${t.link[this.link]}</span>
+              <span class="link" data-link=${this.link}>${t.link[this.link]}</span>
             `
           : nothing}
         <span class="top-end">
@@ -247,12 +251,17 @@ export class CallcardDesk extends LitElement {
   }
 
   private waiting(t: Texts): TemplateResult {
-    const up = this.link === "connected" || this.link === "connecting";
+    const [title, advice] =
+      this.link === "connected"
+        ? [t.waiting, t.waitingHint]
+        : this.link === "connecting"
+          ? [t.link.connecting, ""]
+          : [t.waitingOffline, t.waitingOfflineHint];
     return html`
       <section class="waiting">
         <span class="waiting-icon">${icons.waiting}</span>
-        <h1>${up ? t.waiting : t.waitingOffline}</h1>
-        <p class="muted">${up ? t.waitingHint : t.waitingOfflineHint}</p>
+        <h1>${title}</h1>
+        <p class="muted">${advice}</p>
         <p class="waiting-clock">${time(new Date(this.now), this.language)}</p>
       </section>
     `;

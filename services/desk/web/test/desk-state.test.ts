@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Card, CardState, CloseReason, Snapshot } from "../src/contract.ts";
+import {
+  CLOSING_MS,
+  EMPTY,
+  onScreen,
+  RECENT_MAX,
+  reduce,
+  SEEN_MAX,
+  conversations,
+  type Desk,
+  type Message,
+} from "../src/desk-state.ts";
+
+const T0 = Date.UTC(2026, 10, 21, 12, 0, 0);
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+function card(call_id: string, rev: number, state: CardState = "ringing", reason: CloseReason | null = null): Card {
+  return {
+    call_id,
+    rev,
+    state,
+    close_reason: reason,
+    agent: "agent101",
+    call: {
+      pbx: "main",
+      direction: "inbound",
+      number: "+79031234567",
+      presentation: "allowed",
+      did: null,
+      queue: null,
+      digits: [],
+      started_at: iso(T0),
+      ringing_at: iso(T0),
+      answered_at: null,
+      ended_at: null,
+    },
+    match: "none",
+    caller: {
+      customer_id: null,
+      name: null,
+      display_number: null,
+      names: [],
+      people: [],
+      accounts: [],
+      category: null,
+      manager: null,
+      tags: [],
+    },
+    candidates: [],
+    greeting: null,
+    script: null,
+    history: [],
+    tickets: [],
+    orders: [],
+    callbacks: [],
+    links: [],
+    sources: [],
+    expires_at: iso(T0 + 120_000),
+  };
+}
+
+const cards = (...list: Card[]): Message => ({ kind: "cards", at: T0, cards: list });
+const tick = (after: number): Message => ({ kind: "tick", at: T0 + after });
+const snapshot = (list: Card[], server = T0): Snapshot => ({ agent: null, cards: list, server_time: iso(server) });
+const connected = (list: Card[], missed: Card[] = [], server = T0): Message => ({
+  kind: "connected",
+  at: T0,
+  snapshot: snapshot(list, server),
+  missed,
+});
+const run = (...messages: Message[]): Desk => messages.reduce(reduce, EMPTY);
+const states = (desk: Desk): string[] => onScreen(desk).map((one) => `${one.call_id} ${one.state}`);
+const recents = (desk: Desk): string[] => desk.recent.map((one) => `${one.card.call_id} ${one.reason ?? "unheard"}`);
+
+test("a ring is shown, its answer changes it", () => {
+  assert.deepEqual(states(run(cards(card("a", 1)))), ["a ringing"]);
+  assert.deepEqual(states(run(cards(card("a", 1)), cards(card("a", 2, "answered")))), ["a answered"]);
+});
+
+test("the highest revision wins, whatever comes after it", () => {
+  const desk = run(cards(card("a", 5, "answered")));
+  assert.equal(reduce(desk, cards(card("a", 4))), desk);
+  assert.equal(reduce(desk, cards(card("a", 5, "held"))), desk);
+  assert.deepEqual(states(reduce(desk, cards(card("a", 6, "held")))), ["a held"]);
+});
+
+test("a closed card shows its reason for a while, then it is a recent call", () => {
+  const desk = run(cards(card("a", 1)), cards(card("a", 2, "closed", "caller_gave_up")));
+  assert.deepEqual(states(desk), ["a closed"]);
+  assert.deepEqual(states(reduce(desk, tick(CLOSING_MS - 1))), ["a closed"]);
+  const later = reduce(desk, tick(CLOSING_MS));
+  assert.deepEqual(states(later), []);
+  assert.deepEqual(recents(later), ["a caller_gave_up"]);
+});
+
+test("a second closing message does not keep the card longer", () => {
+  const first = run(cards(card("a", 1)), cards(card("a", 2, "closed", "ended")));
+  const again = reduce(first, { kind: "cards", at: T0 + CLOSING_MS - 1, cards: [card("a", 3, "closed", "ended")] });
+  assert.deepEqual(states(reduce(again, tick(CLOSING_MS))), []);
+});
+
+test("a ring that is over never pops up", () => {
+  const gone = run(cards(card("a", 1)), cards(card("a", 3, "closed", "no_answer")), tick(CLOSING_MS));
+  assert.deepEqual(states(reduce(gone, cards(card("a", 2)))), []);
+  // both came while the link was down: nobody has seen it ring
+  const missed = run(connected([], [card("a", 1), card("a", 2, "closed", "no_answer")]));
+  assert.deepEqual(states(missed), []);
+  assert.deepEqual(recents(missed), ["a no_answer"]);
+  assert.deepEqual(states(run(cards(card("b", 1), card("b", 2, "closed", "no_answer")))), []);
+});
+
+test("a call that rings again after it was closed here is shown again", () => {
+  const desk = run(cards(card("a", 1)), cards(card("a", 2, "closed", "no_answer")), cards(card("a", 3)));
+  assert.deepEqual(states(desk), ["a ringing"]);
+  assert.deepEqual(states(reduce(desk, tick(CLOSING_MS))), ["a ringing"]);
+});
+
+test("a snapshot replaces everything", () => {
+  const desk = run(cards(card("a", 1), card("b", 1)), connected([card("b", 2, "answered"), card("c", 1)]));
+  assert.deepEqual(states(desk), ["c ringing", "b answered"]);
+  assert.deepEqual(recents(desk), ["a unheard"]);
+  // and the replay of what the snapshot has left out changes nothing
+  assert.deepEqual(states(reduce(desk, cards(card("a", 1)))), ["c ringing", "b answered"]);
+});
+
+test("an older snapshot does not turn back what was heard since", () => {
+  const desk = run(cards(card("a", 5, "answered")), connected([card("a", 4)]));
+  assert.deepEqual(states(desk), ["a answered"]);
+});
+
+test("a missed close says its reason, a missed ring is shown", () => {
+  const desk = run(
+    cards(card("a", 1, "answered")),
+    connected([card("b", 7)], [card("a", 2, "closed", "transferred"), card("b", 7)]),
+  );
+  assert.deepEqual(states(desk), ["b ringing", "a closed"]);
+  // the snapshot was made a moment before the ring was published
+  assert.deepEqual(states(run(connected([], [card("c", 1)]))), ["c ringing"]);
+});
+
+test("a card that is closing survives a reconnect, but not for ever", () => {
+  const desk = run(cards(card("a", 1)), cards(card("a", 2, "closed", "ended")), connected([]));
+  assert.deepEqual(states(desk), ["a closed"]);
+  assert.deepEqual(states(reduce(desk, tick(CLOSING_MS))), []);
+});
+
+test("expires_at drops a card, on the server's clock", () => {
+  assert.deepEqual(states(run(cards(card("a", 1)), tick(119_999))), ["a ringing"]);
+  const gone = run(cards(card("a", 1)), tick(120_000));
+  assert.deepEqual(states(gone), []);
+  assert.deepEqual(recents(gone), ["a unheard"]);
+  // the browser is ten minutes behind, so by the server's clock the card is already too old
+  assert.deepEqual(states(run(connected([card("a", 1)], [], T0 + 600_000))), []);
+});
+
+test("clocks that are nearly the same count as the same", () => {
+  assert.equal(run(connected([], [], T0 - 80)).clockOffset, 0);
+  assert.equal(run(connected([], [], T0 + 600_000)).clockOffset, 600_000);
+});
+
+test("what rings is above the conversation, what is over below", () => {
+  const desk = run(
+    cards(card("over", 1), card("held", 1, "held"), card("talk", 1, "answered")),
+    cards(card("over", 2, "closed", "ended"), card("ring", 1)),
+  );
+  assert.deepEqual(states(desk), ["ring ringing", "talk answered", "held held", "over closed"]);
+  assert.deepEqual(conversations(desk).map((one) => one.call_id), ["talk", "held"]);
+});
+
+test("memory stays bounded", () => {
+  let desk = EMPTY;
+  for (let n = 0; n < SEEN_MAX + 50; n += 1) {
+    desk = [cards(card(`c${n}`, 1)), cards(card(`c${n}`, 2, "closed", "ended")), tick(CLOSING_MS)].reduce(reduce, desk);
+  }
+  assert.equal(desk.recent.length, RECENT_MAX);
+  assert.equal(desk.seen.size, SEEN_MAX);
+  assert.equal(desk.recent[0]?.card.call_id, `c${SEEN_MAX + 49}`);
+});
+
+test("any order and any repetition of the same cards gives the same screen", () => {
+  const story = [card("a", 1), card("b", 1), card("a", 2, "answered"), card("b", 2, "closed", "answered_elsewhere"), card("a", 3, "held")];
+  const open = (desk: Desk): string[] => states(desk).filter((line) => !line.endsWith("closed"));
+  const expected = open(run(...story.map((one) => cards(one))));
+  for (const order of permutations(story)) {
+    assert.deepEqual(open(run(...order.map((one) => cards(one)))), expected);
+    assert.deepEqual(open(run(...[...order, ...story].map((one) => cards(one)))), expected);
+  }
+});
+
+function permutations<T>(items: T[]): T[][] {
+  if (items.length < 2) return [items];
+  return items.flatMap((item, index) =>
+    permutations([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]),
+  );
+}

@@ -1,0 +1,84 @@
+"""A real Chromium for the page, one a test process, and the page built."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from services.desk.build import BuildError, build
+from tests.browser.standin import StandIn, running
+
+# The system's package; playwright's own download is not used.
+CHROMIUM = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
+# An event that does not come within this long will not come.
+PATIENCE_MS = 5_000
+
+
+def skip_loudly(reason: str) -> None:
+    warnings.warn(f"BROWSER TESTS DID NOT RUN: {reason}", stacklevel=2)
+    pytest.skip(f"BROWSER TESTS DID NOT RUN: {reason}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    for path in CHROMIUM:
+        if path.is_file():
+            return path
+    skip_loudly("there is no Chromium. Install it (apt-get install chromium) or use make test-browser.")
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def page_is_built() -> None:
+    try:
+        build()
+    except BuildError as error:
+        skip_loudly(str(error))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: Path, page_is_built: None) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=str(chromium),
+            # No sandbox: in a container the tests run as root. No /dev/shm: it is small there.
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(page_is_built: None) -> AsyncIterator[StandIn]:
+    async with running(StandIn()) as stand_in:
+        yield stand_in
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser, server: StandIn) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(
+        base_url=server.url, locale="ru-RU", timezone_id="Europe/Moscow", viewport={"width": 1280, "height": 800}
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext) -> AsyncIterator[Page]:
+    """A tab; anything it complains about (an exception, a refused script, a file that is missing) fails the test."""
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message.text) else None)
+    yield page
+    await asyncio.sleep(0)
+    assert complaints == []
+
+
+def _is_complaint(text: str) -> bool:
+    return "Content Security Policy" in text or "Uncaught" in text

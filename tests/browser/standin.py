@@ -1,0 +1,184 @@
+"""A stand-in for card API and push gateway: just enough of both for the page's edge cases, which the real ones
+rarely show: a link that is cut between two publications, an old revision, a token that ends.
+
+It speaks the JSON of the Centrifugo protocol to an unmodified centrifuge-js: connect with a token, a server-side
+subscription with offsets, recovery, rpc.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from services.desk.app import desk
+from shared.contracts.base import iso_ms
+from shared.settings import Settings
+from tests.browser.cards import AGENT
+
+PASSWORD = "open sesame"
+CHANNEL = f"agent:{AGENT['login']}"
+EPOCH = "one"
+
+
+class StandIn:
+    """The servers behind the page, driven by the test."""
+
+    def __init__(self) -> None:
+        self.agent: dict[str, Any] = dict(AGENT)
+        self.cards: list[dict[str, Any]] = []  # the desk as it is: what a snapshot says
+        self.history: list[dict[str, Any]] = []  # all publications; offset = index + 1
+        self.receipts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.connects: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sign_ins: list[dict[str, Any]] = []
+        self.tokens_valid = True
+        self.server_ahead = timedelta()
+        self.open_for_links = asyncio.Event()
+        self.open_for_links.set()
+        self._sockets: set[WebSocket] = set()
+        self.url = ""
+
+    async def publish(self, card: dict[str, Any]) -> None:
+        """As the card API does: into the snapshot, the history, and to whoever is connected."""
+        others = [one for one in self.cards if one["call_id"] != card["call_id"]]
+        self.cards = others if card["state"] == "closed" else [*others, card]
+        await self.replay(card)
+
+    async def replay(self, card: dict[str, Any]) -> None:
+        """A publication that changes nothing in the snapshot, such as an old revision."""
+        self.history.append({"type": "card", "card": card})
+        push = {"channel": CHANNEL, "pub": self._publication(len(self.history))}
+        for socket in list(self._sockets):
+            await socket.send_text(json.dumps({"push": push}))
+
+    async def cut(self) -> None:
+        """Every link ends, and none comes back before `restore`."""
+        self.open_for_links.clear()
+        for socket in list(self._sockets):
+            await socket.close(3001)
+
+    async def close(self, code: int) -> None:
+        for socket in list(self._sockets):
+            await socket.close(code)
+
+    def restore(self) -> None:
+        self.open_for_links.set()
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/api/v1/auth/sign-in", self._sign_in, methods=["POST"]),
+                Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
+                WebSocketRoute("/connection/websocket", self._link),
+                Mount("/", desk(Settings())),
+            ]
+        )
+
+    async def _sign_in(self, request: Request) -> Response:
+        asked = await request.json()
+        self.sign_ins.append(asked)
+        if asked != {"login": self.agent["login"], "password": PASSWORD}:
+            return _problem(401, "The login or the password is wrong.")
+        return self._token()
+
+    async def _refresh(self, request: Request) -> Response:
+        if not self.tokens_valid or not request.headers.get("authorization", "").startswith("Bearer good"):
+            return _problem(401, "The token has expired. Sign in again.")
+        return self._token()
+
+    def _token(self) -> Response:
+        expires = iso_ms(datetime.now(UTC) + timedelta(hours=12))
+        return JSONResponse({"token": "good token", "expires_at": expires, "agent": self.agent})
+
+    async def _link(self, socket: WebSocket) -> None:
+        if not self.open_for_links.is_set():
+            await socket.close(3001)
+            return
+        await socket.accept()
+        try:
+            while True:
+                for line in (await socket.receive_text()).splitlines():
+                    await self._command(socket, json.loads(line))
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: we closed it ourselves
+            pass
+        finally:
+            self._sockets.discard(socket)
+
+    async def _command(self, socket: WebSocket, command: dict[str, Any]) -> None:
+        if "connect" in command:
+            await self.connects.put(command["connect"])
+            if not self.tokens_valid:
+                error = {"code": 109, "message": "token expired"}
+                await socket.send_text(json.dumps({"id": command["id"], "error": error}))
+                return
+            reply = {"id": command["id"], "connect": self._connected(command["connect"])}
+            await socket.send_text(json.dumps(reply))
+            self._sockets.add(socket)
+        elif "rpc" in command:
+            await self.receipts.put(command["rpc"])
+            await socket.send_text(json.dumps({"id": command["id"], "rpc": {}}))
+
+    def _connected(self, asked: dict[str, Any]) -> dict[str, Any]:
+        subscription: dict[str, Any] = {
+            "recoverable": True,
+            "positioned": True,
+            "epoch": EPOCH,
+            "offset": len(self.history),
+        }
+        wanted = asked.get("subs", {}).get(CHANNEL, {})
+        if wanted.get("recover"):
+            missed = [self._publication(n) for n in range(wanted.get("offset", 0) + 1, len(self.history) + 1)]
+            subscription |= {"recovered": True, "was_recovering": True, "publications": missed}
+        return {
+            "client": "c1",
+            "version": "stand-in",
+            "ping": 25,
+            "pong": True,
+            "subs": {CHANNEL: subscription},
+            "data": {
+                "type": "desk",
+                "agent": self.agent,
+                "cards": self.cards,
+                "server_time": iso_ms(datetime.now(UTC) + self.server_ahead),
+            },
+        }
+
+    def _publication(self, offset: int) -> dict[str, Any]:
+        return {"data": self.history[offset - 1], "offset": offset}
+
+
+def _problem(status: int, detail: str) -> Response:
+    document = {"type": "urn:callcard:error:unauthorised", "title": "Sign-in needed", "status": status, "detail": detail}
+    return JSONResponse(document, status_code=status, media_type="application/problem+json")
+
+
+@asynccontextmanager
+async def running(stand_in: StandIn) -> AsyncIterator[StandIn]:
+    """The stand-in on a port of its own."""
+    config = uvicorn.Config(
+        stand_in.app(), host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    # The test's own signals stay the test's.
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            task.result()
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    stand_in.url = f"http://127.0.0.1:{port}"
+    try:
+        yield stand_in
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task
