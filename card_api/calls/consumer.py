@@ -20,8 +20,9 @@ from redis.exceptions import RedisError, ResponseError
 from card_api.agents.directory import Directory
 from card_api.backoff import Backoff
 from card_api.calls.buffer import Batch, Buffer, Entry
-from card_api.calls.facts import CountryOf, agents_who_talked, customer_end, talk_seconds
-from card_api.calls.repository import CallRepository, CallRow
+from card_api.calls.facts import CountryOf
+from card_api.calls.repository import CallRepository
+from card_api.calls.row import call_row
 from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS, refuses_value, sentence
 from card_api.metrics import Metrics
@@ -259,7 +260,8 @@ class CallConsumer:
 
     async def _store(self, entries: list[Entry]) -> list[Entry]:
         """Write the calls, however long it takes; returns those that PostgreSQL will never take."""
-        rows = [self._row(entry) for entry in entries]
+        directory = self._directory()
+        rows = [call_row(e.update, e.raw, directory, self._country_of) for e in entries]
         backoff = Backoff()
         while True:
             try:
@@ -284,28 +286,6 @@ class CallConsumer:
                     self._log.info("postgresql takes calls again", stored=len(rows))
                 self._metrics.stored.inc(len(written))
                 return []
-
-    def _row(self, entry: Entry) -> CallRow:
-        call = entry.update.call
-        columns = {
-            "pbx": call.pbx,
-            "version": entry.update.version,
-            "direction": call.direction,
-            "state": call.state,
-            "caller_number": call.caller.number,
-            "caller_name": call.caller.name,
-            "did": call.did,
-            "customer_number": customer_end(call, self._country_of).number,
-            "queue": call.queue.name if call.queue else None,
-            "agents": agents_who_talked(call, self._directory()),
-            "started_at": call.started_at,
-            "answered_at": call.answered_at,
-            "ended_at": call.ended_at,
-            "end_reason": call.end_reason,
-            "talk_seconds": talk_seconds(call),
-            "missed": call.missed,
-        }
-        return CallRow(call.call_id, columns, entry.raw)
 
     async def _acknowledge(self, ids: list[bytes]) -> None:
         """Stored: the group forgets them, and the stream does too."""
