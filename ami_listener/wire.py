@@ -15,6 +15,7 @@ from ami_listener.message import AmiMessage
 _END = b"\r\n\r\n"
 _LF_END = b"\n\n"
 _EVENT = b"Event: "
+_FOLLOWS = b"Response: Follows"
 _ACTION_ID = b"\r\nActionID: "
 _BANNER = b"Call Manager/"
 _END_COMMAND = "--END COMMAND--"
@@ -200,9 +201,9 @@ class AmiFramer:
                 self._known[first + b"\r"] = deliver
             if not deliver and not (self.answers_expected and _ACTION_ID in part):
                 return
-        self._parse(part, out)
+        self._parse(part, out, raw_body=first == _FOLLOWS)
 
-    def _parse(self, part: bytes, out: list[AmiMessage]) -> None:
+    def _parse(self, part: bytes, out: list[AmiMessage], raw_body: bool = False) -> None:
         limits = self._limits
         if len(part) > limits.line:
             if len(part) > limits.message:
@@ -225,7 +226,7 @@ class AmiFramer:
         except ValueError:  # a line without a colon and a space
             message = self._parse_slowly(lines)
         else:
-            if len(message) != len(lines):  # a repeated header
+            if raw_body or len(message) != len(lines):  # a repeated header
                 message = self._parse_slowly(lines)
         if "Event" not in message and "Response" not in message:
             self.problems.note(
