@@ -1,0 +1,247 @@
+"""Updates into a real Valkey, while it is there, away, full, and back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from ami_listener.publisher import STATUS_SECONDS, Publisher
+from ami_listener.spool import Spool
+from services.embedded import EmbeddedValkey
+from shared import bus
+from shared.bus import connect_redis
+from shared.contracts.call import (
+    Call,
+    Caller,
+    CallState,
+    CallUpdate,
+    Direction,
+    PbxLink,
+    PbxStatus,
+)
+from tests.ami_listener.conftest import Logs
+from tests.ami_listener.stub import TestClock
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def update(call_id: str, version: int, state: CallState = CallState.RINGING) -> CallUpdate:
+    call = Call(
+        call_id=call_id,
+        pbx="test",
+        direction=Direction.INBOUND,
+        state=state,
+        caller=Caller(number="+79001112233", name="Пётр"),
+        started_at=NOW,
+    )
+    return CallUpdate(pbx="test", call_id=call_id, version=version, change=state.value, at=NOW, call=call)
+
+
+def ended(call_id: str, version: int) -> CallUpdate:
+    return update(call_id, version, CallState.ENDED)
+
+
+async def stream(redis: Redis) -> list[tuple[str, int]]:
+    entries = await redis.xrange(bus.CALLS_STREAM)
+    return [(u.call_id, u.version) for u in (bus.decode_update(fields) for _, fields in entries)]
+
+
+async def arrived(redis: Redis, count: int) -> list[tuple[str, int]]:
+    """The stream when it holds so many entries, by waiting for each."""
+    last, seen = "0", 0
+    while seen < count:
+        for _, entries in await redis.xread({bus.CALLS_STREAM: last}, block=5000) or []:
+            last, seen = entries[-1][0], seen + len(entries)
+    return await stream(redis)
+
+
+class Publishing:
+    def __init__(self, publisher: Publisher, clock: TestClock, spool: Spool, returned: asyncio.Event) -> None:
+        self.publisher = publisher
+        self.clock = clock
+        self.spool = spool
+        self.returned = returned
+
+    async def away(self) -> None:
+        """Until the publisher has noticed: it then waits for its next try."""
+        await self.clock.sleeping()
+        assert self.publisher.away
+
+
+@pytest.fixture
+def publishing(tmp_path: Path) -> Callable[[str], object]:
+    @asynccontextmanager
+    async def run(url: str) -> AsyncIterator[Publishing]:
+        clock, spool, returned = TestClock(), Spool(tmp_path / "spool.jsonl"), asyncio.Event()
+        redis = connect_redis(url)
+        publisher = Publisher(redis, spool, on_return=returned.set, clock=clock)
+        task = asyncio.create_task(publisher.run())
+        try:
+            yield Publishing(publisher, clock, spool, returned)
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await redis.aclose()
+
+    return run
+
+
+@pytest.fixture
+async def own_valkey(
+    server_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[EmbeddedValkey]:
+    """One that a test may kill; it forgets everything, like a Redis without a disk."""
+    folder = server_folder / tmp_path_factory.mktemp("killed").name
+    folder.mkdir(mode=0o755)
+    server = EmbeddedValkey(folder, durable=False)
+    await asyncio.to_thread(server.start)
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+async def test_an_update_arrives_whole(redis: Redis, redis_url: str, publishing) -> None:
+    async with publishing(redis_url) as p:
+        sent = update("c1", 7)
+        p.publisher.offer(sent)
+        await arrived(redis, 1)
+        ((_, fields),) = await redis.xrange(bus.CALLS_STREAM)
+        assert bus.decode_update(fields) == sent
+        assert p.publisher.sent == 1
+
+
+async def test_the_newest_of_each_call_wins_while_a_write_is_under_way(
+    redis: Redis, redis_url: str, publishing
+) -> None:
+    async with publishing(redis_url) as p:
+        for version in range(1, 101):
+            p.publisher.offer(update("c1", version))
+        p.publisher.offer(update("c2", 1))
+        assert await arrived(redis, 2) == [("c1", 100), ("c2", 1)]
+
+
+async def test_the_status_of_a_pbx_is_there_for_a_while(redis: Redis, redis_url: str, publishing) -> None:
+    async with publishing(redis_url) as p:
+        p.publisher.offer_status(PbxStatus(pbx="main", link=PbxLink.CONNECTING, since=NOW))
+        p.publisher.offer_status(PbxStatus(pbx="main", link=PbxLink.UP, since=NOW))
+        p.publisher.offer(update("c1", 1))
+        await arrived(redis, 1)
+        raw = await redis.get(bus.pbx_status_key("main"))
+        assert PbxStatus.model_validate_json(raw).link is PbxLink.UP
+        assert 0 < await redis.ttl(bus.pbx_status_key("main")) <= STATUS_SECONDS
+
+
+class TestRedisAway:
+    async def test_open_calls_coalesce_and_ended_ones_wait_on_disk(
+        self, own_valkey: EmbeddedValkey, publishing, logs: Logs
+    ) -> None:
+        async with publishing(own_valkey.url) as p:
+            own_valkey.kill()
+            p.publisher.offer(ended("e0", 1))  # was in the write that failed
+            p.publisher.offer(update("c1", 1))
+            await p.away()
+            for n in range(1, 6):
+                p.publisher.offer(update("c1", 1 + n))
+                p.publisher.offer(ended(f"e{n}", 1))
+            p.publisher.offer(update("c2", 1))
+            p.publisher.offer(ended("c2", 2))
+            assert (p.publisher.waiting, p.publisher.spooled) == (1, 7)
+            await asyncio.to_thread(own_valkey.start)
+            await p.clock.advance(1)
+            await p.returned.wait()
+            redis = connect_redis(own_valkey.url)
+            assert sorted(await stream(redis)) == [
+                ("c1", 6),
+                ("c2", 2),
+                *((f"e{n}", 1) for n in range(6)),
+            ]
+            await redis.aclose()
+            assert not p.publisher.away
+            assert (p.publisher.waiting, p.publisher.spooled, p.publisher.lost) == (0, 0, 0)
+        said = [e["event"] for e in logs]
+        assert said.count("Redis cannot be written to; calls are kept here until it can") == 1
+        assert said.count("Redis is back") == 1
+
+    async def test_it_is_tried_until_it_is_back(self, own_valkey: EmbeddedValkey, publishing) -> None:
+        async with publishing(own_valkey.url) as p:
+            own_valkey.kill()
+            p.publisher.offer(update("c1", 1))
+            for _ in range(5):
+                await p.away()
+                await p.clock.advance(1)
+            assert not await p.publisher.reachable(1)
+            await p.away()
+            await asyncio.to_thread(own_valkey.start)
+            await p.clock.advance(1)
+            await p.returned.wait()
+            assert await p.publisher.reachable(1)
+
+    async def test_a_redis_that_answers_but_takes_nothing_is_away_too(
+        self, redis: Redis, redis_url: str, publishing, logs: Logs
+    ) -> None:
+        await redis.config_set("maxmemory", "1")
+        try:
+            async with publishing(redis_url) as p:
+                p.publisher.offer(ended("e1", 1))
+                await p.away()
+                await p.clock.advance(1)
+                await p.away()  # PING is answered, the write is not taken
+                assert p.publisher.spooled == 1
+                await redis.config_set("maxmemory", "0")
+                await p.clock.advance(1)
+                await p.returned.wait()
+                assert await stream(redis) == [("e1", 1)]
+        finally:
+            await redis.config_set("maxmemory", "0")
+        assert [e["event"] for e in logs].count("Redis is back") == 1
+
+    async def test_a_full_spool_is_said_and_counted(
+        self, own_valkey: EmbeddedValkey, publishing, logs: Logs
+    ) -> None:
+        async with publishing(own_valkey.url) as p:
+            p.spool._max_calls = 1
+            own_valkey.kill()
+            p.publisher.offer(update("c1", 1))
+            await p.away()
+            p.publisher.offer(ended("e1", 1))
+            p.publisher.offer(ended("e2", 1))
+            assert p.publisher.lost == 1
+        assert [e["call_id"] for e in logs if e["log_level"] == "error"] == ["e2"]
+
+
+class TestRestartOfThisProcess:
+    async def test_what_was_left_on_disk_is_delivered_and_bad_lines_are_skipped(
+        self, redis: Redis, redis_url: str, publishing, tmp_path: Path
+    ) -> None:
+        spool = Spool(tmp_path / "spool.jsonl")
+        for n in range(450):  # more than a batch
+            spool.add(ended(f"e{n}", n).to_json())
+        spool.add(b'{"torn')
+        async with publishing(redis_url) as p:
+            assert sorted(await arrived(redis, 450)) == sorted((f"e{n}", n) for n in range(450))
+            p.publisher.offer(update("c1", 1))
+            await arrived(redis, 451)
+            assert p.publisher.spooled == 0
+        assert not (tmp_path / "spool.jsonl").exists()
+
+    async def test_finish_writes_what_is_left(self, redis: Redis, tmp_path: Path) -> None:
+        publisher = Publisher(redis, Spool(tmp_path / "s"))
+        publisher.offer(ended("e1", 1))
+        await publisher.finish(1)
+        assert await stream(redis) == [("e1", 1)]
+
+    async def test_finish_without_redis_keeps_ended_calls(
+        self, tmp_path: Path, own_valkey: EmbeddedValkey
+    ) -> None:
+        own_valkey.kill()
+        redis = connect_redis(own_valkey.url)
+        publisher = Publisher(redis, Spool(tmp_path / "s"))
+        publisher.offer(ended("e1", 1))
+        publisher.offer(update("c1", 1))
+        await publisher.finish(1)
+        assert Spool(tmp_path / "s").count == 1
+        await redis.aclose()
