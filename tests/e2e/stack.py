@@ -182,22 +182,6 @@ class Stack:
             raise AssertionError(f"{call_id} is not stored as ended: {row}") from None
         return Call.model_validate(row.document)
 
-    async def only_stored(self, seconds: float = DEADLINE) -> Call:
-        """The one call of a test that nobody had a card for, once it has ended."""
-        query = select(calls.c.call_id)
-        found: Sequence[str] = ()
-        try:
-            async with asyncio.timeout(seconds):
-                while not found:
-                    async with self._engine.connect() as connection:
-                        found = (await connection.execute(query)).scalars().all()
-                    if not found:
-                        await asyncio.sleep(_LOOK_AGAIN)
-        except TimeoutError:
-            raise AssertionError("no call was stored") from None
-        assert len(found) == 1, found
-        return await self.stored(found[0], seconds)
-
     async def close_tabs(self) -> None:
         for tab in self._tabs:
             await tab.close()

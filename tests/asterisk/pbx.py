@@ -1,0 +1,109 @@
+"""A real Asterisk of a test run: started on free ports, ended by its pid."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.settings import PbxSettings
+
+HERE = Path(__file__).parent
+# Below the range the kernel gives out by itself (32768 and up), so nothing takes a port between looking and starting.
+_PORTS = range(18000, 30000, 50)
+# Of the free port's block: the scripts' defaults, nearer to each other.
+_TRUNK, _AMI, _LOAD, _RTP = 10, 20, 30, 1000
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Asterisk:
+    """A running instance on 127.0.0.1. `folder`: its configuration, log and recordings."""
+
+    ami_port: int
+    sip_port: int
+    folder: Path
+
+    @property
+    def trunk_port(self) -> int:
+        return self.sip_port + _TRUNK
+
+    def account(self, username: str = "callcard") -> PbxSettings:
+        """How the product reaches it: `callcard` sees everything, `cardmin` is the least-privilege account."""
+        return PbxSettings(host="127.0.0.1", port=self.ami_port, username=username, secret=f"{username}-test")
+
+
+def installed() -> str | None:
+    """None if Asterisk can run here, else why not."""
+    if os.geteuid() != 0:
+        return "a real Asterisk needs root (make test-asterisk says more)"
+    if not (root() / ".ast-ready").exists():
+        return f"no Asterisk in {root()} (tests/asterisk/ensure installs it)"
+    return None
+
+
+def root() -> Path:
+    return Path(os.environ.get("AST_ROOT", "/opt/ast22"))
+
+
+def start() -> Asterisk:
+    """Start an instance. Raises RuntimeError with what Asterisk said if it does not come up."""
+    sip = _free_block()
+    asterisk = Asterisk(sip + _AMI, sip, root() / "srv" / f"ast-{sip + _AMI}")
+    done = _script("start", asterisk)
+    if done.returncode != 0:
+        raise RuntimeError(f"Asterisk did not start: {done.stdout}{done.stderr}")
+    return asterisk
+
+
+def stop(asterisk: Asterisk, keep: bool) -> None:
+    """End it, by its pid. keep: leave its folder, to see what happened."""
+    done = _script("stop", asterisk)
+    if done.returncode != 0:
+        raise RuntimeError(f"Asterisk did not stop: {done.stdout}{done.stderr}")
+    if not keep:
+        shutil.rmtree(asterisk.folder)
+
+
+def _script(name: str, asterisk: Asterisk) -> "subprocess.CompletedProcess[str]":
+    own = {
+        "AMI_PORT": asterisk.ami_port,
+        "SIP_PORT": asterisk.sip_port,
+        "TRUNK_PORT": asterisk.trunk_port,
+        "LOAD_PORT": asterisk.sip_port + _LOAD,
+        "RTP_START": asterisk.sip_port + _RTP,
+        "RTP_END": asterisk.sip_port + _RTP + 199,
+        "AST_RUN": asterisk.folder / "run",
+        # Otherwise every test would wait for the agents of the one before.
+        "AST_WRAPUP": 0,
+    }
+    environment = os.environ | {key: str(value) for key, value in own.items()}
+    return subprocess.run(
+        [HERE / name], env=environment, capture_output=True, text=True, check=False, timeout=_START_SECONDS
+    )
+
+
+def _free_block() -> int:
+    """A SIP port with its neighbours free. Tried in any order, so that two test runs rarely meet."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if all(_is_free(*end) for end in _ends(port)):
+            return port
+    raise RuntimeError(f"no free ports between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _ends(port: int) -> Iterable[tuple[socket.SocketKind, int]]:
+    yield socket.SOCK_DGRAM, port
+    yield socket.SOCK_DGRAM, port + _TRUNK
+    yield socket.SOCK_STREAM, port + _AMI
+
+
+def _is_free(kind: socket.SocketKind, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
