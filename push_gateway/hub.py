@@ -7,6 +7,7 @@ are asked to reconnect (3010) and get a snapshot.
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
@@ -292,7 +293,8 @@ class Hub:
         handled = 0
         while True:
             async with asyncio.timeout(LINK_SILENCE_SECONDS):
-                message = await link.read_response(disconnect_on_error=False)
+                # inf: no deadline of the client library's own (five seconds); ours is above, with pings in between.
+                message = await link.read_response(disconnect_on_error=False, timeout=math.inf)
             kind = message[0]
             if kind == b"message":
                 self._message(message[1], message[2])

@@ -22,6 +22,7 @@ from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.embedded.running import announced
 from services.front import Front, Mount, listen, serving
 from services.migrate import upgrade
+from services.samples import sample_callers
 from services.simulator.app import simulator
 from shared.observability import logger
 from shared.settings import Settings, SettingsError
@@ -143,7 +144,7 @@ async def pieces(settings: Settings, targets: Sequence[Target], at: Servers) -> 
         for target in chosen(targets):
             app: Any
             if target is Target.SIMULATOR:
-                app = await stack.enter_async_context(simulator(settings))
+                app = await stack.enter_async_context(simulator(settings, sample_callers()))
                 mounts.append(Mount("simulator", app, ("/simulator",)))
             elif target is Target.API:
                 if Target.ALL in targets:
