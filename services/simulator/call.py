@@ -57,6 +57,7 @@ class CallOrder:
     did: str | None = None
     agent: SimAgent | None = None
     other: SimAgent | None = None
+    digit: str | None = None
     uniqueid: str | None = None
     action_id: str | None = None
     timeout: float = 15.0
@@ -74,6 +75,7 @@ class Call:
         self.ticket = 0  # counts waits: a timer of an earlier wait is out of date
         self.stages: list[Stage] = []
         self.redirect_to = ""
+        self.gone: Channel | None = None  # the channel that Signal.LEG_GONE is about
         self._channel: Channel | None = None
         self._truth: Truth | None = None
         self.leg_channels: list[Channel] = []

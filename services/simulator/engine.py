@@ -99,7 +99,7 @@ class Engine:
             if channel is call.channel or channel in call.leg_channels:
                 if signal is Signal.CALLER_GONE and channel is not call.channel:
                     signal = Signal.LEG_GONE
-                call.redirect_to = redirect_to
+                call.redirect_to, call.gone = redirect_to, channel
                 self._resume(call, signal)
                 self._wake_waiting()
                 return True

@@ -18,6 +18,8 @@ from shared.contracts.call import CallEndReason, Direction, LegEndReason
 
 Behaviour = Literal["answer", "ignore", "decline"]
 Party = Literal["caller", "agent"]
+"""Who hangs up: the end that began the call, or the called one (in a queue call an agent)."""
+
 RETRY_PAUSE = 1.0
 """Seconds between two attempts of a queue (`retry` of queues.conf)."""
 
@@ -91,10 +93,14 @@ def answer_caller(pbx: Pbx, channel: Channel) -> None:
     pbx.refresh(channel.endpoint)
 
 
-def give_up_channel(pbx: Pbx, call: Call, cause: int, tech: int | None = None) -> None:
-    """The first channel ends, and with it the call's device."""
+def give_up_channel(
+    pbx: Pbx, call: Call, cause: int, tech: int | None = None, leg: LegEndReason = LegEndReason.HANGUP
+) -> None:
+    """The first channel ends; with `leg`, if it is a phone that rang (a callback's)."""
     channel = call.channel
     pbx.hangup(channel, cause, tech)
+    if channel in call.leg_channels:
+        call.leg_ends(channel, leg, pbx.now)
     pbx.refresh(channel.endpoint)
 
 
@@ -142,8 +148,15 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
         began = pbx.now
         behaviour = script.behaviour(attempt)
         attempt += 1
-        seconds, event = next_event(pbx, call, queue, behaviour, gives_up_at, leaves_at)
+        seconds, event = next_event(
+            pbx, call, queue, behaviour, gives_up_at, leaves_at, limited=script.max_wait is not None
+        )
         signal = yield Wait(Stage.RINGING, seconds)
+        while signal is Signal.LEG_GONE and len(legs) > 1:  # one phone of several; the others ring on
+            gone = next(pair for pair in legs if pair[1] is call.gone)
+            legs.remove(gone)
+            decline(pbx, call, queue, [gone])
+            signal = yield Wait(Stage.RINGING, began + seconds - pbx.now)
         if signal is Signal.CALLER_GONE:
             event = "give up"
         elif signal is not Signal.GO:
@@ -160,23 +173,33 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
             for _, leg in legs:
                 pbx.dial_end(caller, leg, "CANCEL")
                 drop_leg(pbx, call, leg, 0, None, LegEndReason.CANCELLED)
-            continue
+            yield from time_out(pbx, call, queue, entry)
+            return None
         else:
             ring_out(pbx, call, queue, legs, began)
         yield Wait(None, min(RETRY_PAUSE, gives_up_at - pbx.now, leaves_at - pbx.now))
 
 
 def next_event(
-    pbx: Pbx, call: Call, queue: Queue, behaviour: Behaviour, gives_up_at: float, leaves_at: float
+    pbx: Pbx,
+    call: Call,
+    queue: Queue,
+    behaviour: Behaviour,
+    gives_up_at: float,
+    leaves_at: float,
+    *,
+    limited: bool,
 ) -> tuple[float, str]:
     """What ends this ringing, and in how many seconds; in manual pace, what the script means at once."""
     limit = queue.config.ring_seconds
     # People who will answer do so before the attempt is over, however short the queue rings.
     answer_in = min(between(pbx, pbx.config.ring), 0.9 * limit)
     if call.manual:
-        if behaviour == "ignore" and gives_up_at < math.inf:
+        if behaviour != "ignore":
+            return 0.0, behaviour
+        if gives_up_at < math.inf:
             return 0.0, "give up"
-        return 0.0, "ring out" if behaviour == "ignore" else behaviour
+        return 0.0, "time out" if limited else "ring out"
     options = [(limit, "ring out"), (gives_up_at - pbx.now, "give up"), (leaves_at - pbx.now, "time out")]
     if behaviour != "ignore":
         options.append((answer_in, behaviour))
@@ -203,7 +226,8 @@ def who_answers(pbx: Pbx, call: Call, members: list[Member]) -> Member:
 def call_member(pbx: Pbx, call: Call, queue: Queue, member: Member) -> Channel:
     """The queue dials an agent: a new leg, AgentCalled, DialBegin."""
     caller = call.channel
-    agent = pbx.config.agent(member.state_interface)
+    agent = pbx.devices[member.state_interface].agent
+    assert agent is not None
     leg = pbx.new_channel(
         agent.endpoint,
         0,
@@ -408,9 +432,9 @@ def dial(
         pbx.run(leg, "AppDial", "(Outgoing Line)", exten=caller.exten)
     else:
         number = target.partition("@")[0]
-        leg.identify(number, None)
+        leg.identify(number, caller.connected_name)  # Dial() hands on what the caller knows of the other end
         pbx.run(leg, "AppDial", "(Outgoing Line)", exten=number)
-        pbx.identify(leg, number, None)
+        pbx.identify(leg, number, caller.connected_name)
     if leg.connected_number is not None:
         pbx.tell("NewConnectedLine", leg)
     pbx.dial("DialBegin", caller, leg, f"DialString: {target}\r\n")

@@ -81,18 +81,15 @@ QOS = (
 class Device:
     """A phone or trunk: how many of its channels are in which state."""
 
-    __slots__ = ("agent", "counts", "endpoint", "held", "state")
+    __slots__ = ("agent", "channels", "counts", "endpoint", "held", "state")
 
     def __init__(self, endpoint: str, agent: SimAgent | None) -> None:
         self.endpoint = endpoint
         self.agent = agent
         self.counts: dict[int, int] = dict.fromkeys(STATE_NAMES, 0)
+        self.channels = 0
         self.held = 0
         self.state = "NOT_INUSE"
-
-    @property
-    def channels(self) -> int:
-        return sum(self.counts.values())
 
     def current(self) -> str:
         """The device state Asterisk derives from the channels."""
@@ -174,9 +171,11 @@ class Pbx:
         channel.identify(number, party)
         channel.update(state=state, context=context, exten=exten, priority=1)
         self.channels[channel.name] = channel
-        self.devices[endpoint].counts[state] += 1
+        device = self.devices[endpoint]
+        device.counts[state] += 1
+        device.channels += 1
         self.tell("Newchannel", channel)
-        if self.devices[endpoint].agent:
+        if device.agent:
             self.var(channel, "TRANSFER_CONTEXT", "internal")
         return channel
 
@@ -296,6 +295,9 @@ class Pbx:
                 ("Report0CumulativeLost", 0),
                 ("Report0HighestSequence", 21016),
                 ("Report0SequenceNumberCycles", 0),
+                ("Report0IAJitter", 0),
+                ("Report0LSR", 0),
+                ("Report0DLSR", "0.0000"),
             )
             self.tell("RTCPSent", channel, extra, REPORTING)
 
@@ -314,6 +316,7 @@ class Pbx:
         del self.channels[channel.name]
         device = self.devices[channel.endpoint]
         device.counts[channel.state] -= 1
+        device.channels -= 1
         if channel.held:
             device.held -= 1
 

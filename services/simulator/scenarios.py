@@ -26,7 +26,7 @@ from services.simulator.parts import (
     transfer_blind,
 )
 from services.simulator.pbx import Pbx
-from shared.contracts.call import CallEndReason, Direction
+from shared.contracts.call import CallEndReason, Direction, LegEndReason
 
 Scenario = Callable[[Pbx, Call], Act]
 
@@ -105,9 +105,10 @@ def queue_call(
 ) -> Act:
     """From the trunk into a queue, to an agent, to the end."""
     number = call.order.did or did or default_queue(pbx).did
+    queue = queue_of(pbx, number)
     channel = arrive(pbx, call, number, call.order.caller or caller or caller_of(pbx, call))
-    name = enter_queue(pbx, channel, number)
-    talk = yield from stay_in_queue(pbx, call, name, script)
+    enter_queue(pbx, channel, queue)
+    talk = yield from stay_in_queue(pbx, call, queue.name, script)
     if talk is not None:
         yield from converse(pbx, call, talk, ended_by, hold=hold)
 
@@ -118,27 +119,27 @@ def default_queue(pbx: Pbx) -> SimQueue:
     return next((q for q in queues if q.strategy != "ringall"), queues[0])
 
 
-def enter_queue(pbx: Pbx, channel: Channel, did: str) -> str:
-    """The dialplan between a number and its queue; → the queue's name."""
-    if did == pbx.config.timeout_did:
-        name = default_queue(pbx).name
-        pbx.run(channel, "Answer")
-        answer_caller(pbx, channel)
-        pbx.run(channel, "Set", "QMAX=6", priority=2)
-        pbx.var(channel, "QMAX", 6)
-        pbx.run(channel, "Goto", f"q-{name},s,1", priority=3)
-        return name
-    queue = pbx.config.queue(did)
+def queue_of(pbx: Pbx, did: str) -> SimQueue:
+    """The queue behind a number; SimulatorError if there is none."""
+    return default_queue(pbx) if did == pbx.config.timeout_did else pbx.config.queue(did)
+
+
+def enter_queue(pbx: Pbx, channel: Channel, queue: SimQueue) -> None:
+    """The dialplan between a number and its queue."""
     if queue.announce:
         pbx.run(channel, "Answer")
         answer_caller(pbx, channel)
-        pbx.run(channel, "Goto", f"q-{queue.name},s,1", priority=2)
+        if channel.dnid == pbx.config.timeout_did:
+            pbx.run(channel, "Set", "QMAX=6", priority=2)
+            pbx.var(channel, "QMAX", 6)
+            pbx.run(channel, "Goto", f"q-{queue.name},s,1", priority=3)
+        else:
+            pbx.run(channel, "Goto", f"q-{queue.name},s,1", priority=2)
     else:
-        pbx.run(channel, "Set", f"DID={did}")
-        pbx.var(channel, "DID", did)
+        pbx.run(channel, "Set", f"DID={channel.dnid}")
+        pbx.var(channel, "DID", channel.dnid)
         pbx.run(channel, "GotoIf", "0?closed,s,1", priority=2)
         pbx.run(channel, "Goto", f"q-{queue.name},s,1", priority=3)
-    return queue.name
 
 
 # ---- transfers -------------------------------------------------------------------------------------------------------
@@ -147,9 +148,10 @@ def enter_queue(pbx: Pbx, channel: Channel, did: str) -> str:
 def blind_transfer_refer(pbx: Pbx, call: Call) -> Act:
     """The agent passes the caller on to a free colleague (REFER); without one it is a plain call."""
     number = call.order.did or default_queue(pbx).did
+    queue = queue_of(pbx, number)
     channel = arrive(pbx, call, number, caller_of(pbx, call))
-    name = enter_queue(pbx, channel, number)
-    talk = yield from stay_in_queue(pbx, call, name, Script())
+    enter_queue(pbx, channel, queue)
+    talk = yield from stay_in_queue(pbx, call, queue.name, Script())
     if talk is None:
         return
     signal = yield Wait(Stage.ANSWERED, between(pbx, pbx.config.talk) / 2)
@@ -192,13 +194,12 @@ def menu_call(pbx: Pbx, call: Call, *, presses: bool) -> Act:
         if signal is not Signal.GO:
             leave_menu(pbx, call)
             return
-        choice = pbx.rng.randrange(len(config.queues))
-        digit = str(choice + 1)
+        digit = call.order.digit or str(pbx.rng.randrange(len(config.queues)) + 1)
         pbx.digit(channel, digit)
         call.truth.digits += digit
         pbx.var(channel, "CHOICE", digit)
         pbx.var(channel, "READSTATUS", "OK")
-        queue = config.queues[choice]
+        queue = config.queues[(int(digit) - 1) % len(config.queues)]
     else:
         for attempt in (1, 2):
             signal = yield Wait(Stage.IVR if attempt == 1 else None, 7.3)
@@ -296,7 +297,9 @@ def direct_call(pbx: Pbx, call: Call, outcome: str) -> Act:
     yield from ring_phone(pbx, call, leg, outcome, priority=3)
 
 
-def ring_phone(pbx: Pbx, call: Call, leg: Channel, outcome: str, *, priority: int) -> Act:
+def ring_phone(
+    pbx: Pbx, call: Call, leg: Channel, outcome: str, *, priority: int, ended_by: Party = "caller"
+) -> Act:
     """What becomes of a Dial: answer, cancel (the one who dials gives up), busy."""
     inbound = call.truth.direction is Direction.INBOUND
     seconds = between(pbx, pbx.config.patience if outcome == "cancel" else pbx.config.ring)
@@ -308,7 +311,7 @@ def ring_phone(pbx: Pbx, call: Call, leg: Channel, outcome: str, *, priority: in
         refuse_dial(pbx, call, leg, priority)
         call.ends(CallEndReason.BUSY, pbx.now)
     else:
-        yield from converse(pbx, call, connect_dial(pbx, call, leg), "caller")
+        yield from converse(pbx, call, connect_dial(pbx, call, leg), ended_by)
 
 
 def internal_call(pbx: Pbx, call: Call) -> Act:
@@ -402,7 +405,7 @@ def callback_originate(pbx: Pbx, call: Call) -> Act:
         uniqueid=call.order.uniqueid,
     )
     call.begin(channel, Direction.OUTBOUND, number, pbx.now)
-    call.truth.number, call.truth.name = agent.extension, agent.name
+    true_leg = call.rings(channel, pbx.now)
     busy = pbx.devices[agent.endpoint].channels > 1
     pbx.run(channel, "AppDial2", "(Outgoing Line)")
     pbx.identify(channel, shown.number, shown.name or agent.name)
@@ -418,10 +421,11 @@ def callback_originate(pbx: Pbx, call: Call) -> Act:
         pbx.request_hangup(channel, *BUSY_HERE)
         pbx.dial_end(None, channel, "BUSY")
         originate_response(pbx, call, agent, shown, number, reason=0)
-        give_up_channel(pbx, call, *BUSY_HERE)
+        give_up_channel(pbx, call, *BUSY_HERE, LegEndReason.BUSY)
         call.ends(CallEndReason.BUSY, pbx.now)
         return
     pbx.set_state(channel, 6)
+    true_leg.answered_at = pbx.now  # the agent; the call is answered when the customer answers
     originate_response(pbx, call, agent, shown, number, reason=4)
     pbx.refresh(channel.endpoint)
     pbx.dial_end(None, channel, "ANSWER")
@@ -431,7 +435,7 @@ def callback_originate(pbx: Pbx, call: Call) -> Act:
         leg = dial(pbx, call, colleague.endpoint, colleague.login, 20, priority=1)
     else:
         leg = dial_outside(pbx, call, channel, number, silent=True)
-    yield from ring_phone(pbx, call, leg, "answer", priority=5)
+    yield from ring_phone(pbx, call, leg, "answer", priority=5, ended_by="agent")
 
 
 def originate_response(

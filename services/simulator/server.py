@@ -14,14 +14,13 @@ from services.simulator.packets import BANNER, SECURITY, Category, Packet, heade
 from services.simulator.session import Session
 
 OnSent = Callable[[str, str, int], None]
-"""(event name, uniqueid, time.monotonic_ns()) of each event, when its bytes have been given to the socket."""
+"""(event name, uniqueid, time.monotonic_ns()) of each event, the time taken just before its bytes go to the sockets."""
 
 MAX_LINE = 1024 * 4
 """Bytes of a line of an action; Asterisk's own limit is 1024, tests may send long values."""
 
-MAX_BACKLOG = 32 * 1024 * 1024
-"""Bytes a client may leave unread before it is cut off, about 700 calls with full noise. Asterisk cuts off after
-`writetimeout` instead; in bytes nobody waits for a slow client, and memory has a bound."""
+WRITE_TIMEOUT = 5.0
+"""Seconds that traffic without a clock waits for a client that does not read (`writetimeout` of manager.conf)."""
 
 REFUSED_PAUSE = 0.05
 """Seconds between the refusal of a password and the close (Asterisk sleeps a second; tests need not)."""
@@ -30,13 +29,10 @@ REFUSED_PAUSE = 0.05
 class Client:
     """One connection."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, max_backlog: int) -> None:
         self.writer = writer
         self.session = Session()
-
-    @property
-    def backlog(self) -> int:
-        return self.writer.transport.get_write_buffer_size()
+        self._max_backlog = max_backlog
 
     def send(self, data: bytes) -> None:
         """Hand bytes to the socket; a client that does not read is cut off."""
@@ -44,7 +40,7 @@ class Client:
         if transport.is_closing():
             return
         transport.write(data)
-        if transport.get_write_buffer_size() > MAX_BACKLOG:
+        if transport.get_write_buffer_size() > self._max_backlog:
             transport.abort()
 
 
@@ -103,11 +99,14 @@ class AmiServer:
         """Send events to everybody who may and wants to see them."""
         if self.frozen or not self.clients:
             return
+        sent = time.monotonic_ns()
+        somebody = 0
         rendered: dict[int, bytes] = {}  # clients with the same rights share the bytes
         for client in list(self.clients):
             session = client.session
             if not session.mask:
                 continue
+            somebody |= int(session.mask)
             if session.filtered:
                 data = "".join([p.text for p in packets if session.wants(p)]).encode()
             else:
@@ -118,15 +117,19 @@ class AmiServer:
             if data:
                 client.send(data)
         if self.on_sent is not None:
-            sent = time.monotonic_ns()
             for one in packets:
-                self.on_sent(one.event, one.uniqueid, sent)
+                if one.category & somebody:
+                    self.on_sent(one.event, one.uniqueid, sent)
 
     async def drained(self) -> None:
         """Wait until every client has taken what it was sent (only for traffic faster than any clock)."""
         for client in list(self.clients):
-            with suppress(ConnectionError):
-                await client.writer.drain()
+            try:
+                await asyncio.wait_for(client.writer.drain(), WRITE_TIMEOUT)
+            except TimeoutError:
+                client.writer.transport.abort()
+            except ConnectionError:
+                pass  # it has gone by itself
 
     # ---- one client ----------------------------------------------------------------------------------------------
 
@@ -135,7 +138,7 @@ class AmiServer:
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        client = Client(writer)
+        client = Client(writer, self.engine.config.max_backlog)
         self.clients.add(client)
         client.send(BANNER)
         with suppress(ConnectionError, ValueError, asyncio.CancelledError):

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from services.simulator.call import Call, CallOrder, Stage
-from services.simulator.config import SimCaller, SimulatorConfig
+from services.simulator.config import SimCaller, SimulatorConfig, SimulatorError
 from services.simulator.engine import Engine
 from services.simulator.server import AmiServer, OnSent
 from services.simulator.truth import Truth
@@ -142,16 +142,19 @@ class Simulator:
         did: str | None = None,
         agent: str | None = None,
         other: str | None = None,
+        digit: str | None = None,
         pace: Pace = "auto",
     ) -> SimCall:
         """Place one call now; its first events are sent when this returns.
 
         agent: who is called, or calls, by extension, endpoint or login: the phone of a direct call, the first to ring
         in a linear queue, the one who answers when all ring. other: the colleague of an internal call, the target of a
-        transfer. SimulatorError if the PBX has no such thing.
+        transfer. digit: the key pressed in the menu. SimulatorError if the PBX has no such thing.
         """
         find = self.config.agent
-        order = CallOrder(caller, did, find(agent) if agent else None, find(other) if other else None)
+        if digit is not None and digit not in {str(key) for key in range(1, len(self.config.queues) + 1)}:
+            raise SimulatorError(f"the menu has no key {digit!r}; it has 1 to {len(self.config.queues)}")
+        order = CallOrder(caller, did, find(agent) if agent else None, find(other) if other else None, digit)
         self.tick()
         call = self.engine.place(scenario, order, manual=pace == "manual")
         handle = SimCall(call, self)
