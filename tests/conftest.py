@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,15 +21,12 @@ _TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="session")
-def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder the servers' own user may reach."""
-    folder = tmp_path_factory.mktemp("servers")
-    for path in [folder, *folder.parents]:
-        if path.stat().st_mode & 0o005 != 0o005:
-            path.chmod(0o755)
-        if path.parent == path or path.name.startswith("pytest-of"):
-            break
-    return folder
+def server_folder() -> Iterator[Path]:
+    """A folder the servers' own user may reach. Not pytest's: every run that starts closes that to other users."""
+    with tempfile.TemporaryDirectory(prefix="callcard-tests-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture(scope="session")
