@@ -214,7 +214,9 @@ async def product(
         )
         sock = listen("127.0.0.1", 0)
         address = await stack.enter_async_context(serving(front, sock, front.drain))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=address, timeout=DEADLINE, trust_env=False)
+        )
         running = Stack(address, http, engine, redis)
         stack.push_async_callback(running.close_tabs)
         if wait:
