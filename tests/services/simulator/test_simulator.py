@@ -287,6 +287,7 @@ def settings() -> Settings:
 
 def facts_of_truth(truth: Truth) -> dict[str, Any]:
     """What an observer can know."""
+    moments = (truth.started_at, truth.answered_at, truth.ended_at)
     return {
         "direction": truth.direction,
         "number": None if truth.number == "anonymous" else truth.number,
@@ -296,7 +297,7 @@ def facts_of_truth(truth: Truth) -> dict[str, Any]:
         "queue": truth.queue,
         "digits": truth.digits,
         "legs": sorted((leg.channel, leg.endpoint, leg.end_reason) for leg in truth.legs),
-        "times": [round(t, 3) if t else None for t in (truth.started_at, truth.answered_at, truth.ended_at)],
+        "times": [datetime.fromtimestamp(t, UTC) if t else None for t in moments],
         "end_reason": truth.end_reason,
         "missed": truth.missed,
         "holds": truth.holds,
@@ -306,7 +307,6 @@ def facts_of_truth(truth: Truth) -> dict[str, Any]:
 
 def facts_of_call(call: Call) -> dict[str, Any]:
     """The same of the product's call."""
-    moments = (call.started_at, call.answered_at, call.ended_at)
     return {
         "direction": call.direction,
         "number": call.caller.number,
@@ -317,7 +317,7 @@ def facts_of_call(call: Call) -> dict[str, Any]:
         "queue": call.queue.name if call.queue else None,
         "digits": "".join(one.digits for one in call.digits),
         "legs": sorted((leg.channel, leg.endpoint, leg.end_reason) for leg in call.legs),
-        "times": [round(moment.timestamp(), 3) if moment else None for moment in moments],
+        "times": [call.started_at, call.answered_at, call.ended_at],
         "end_reason": call.end_reason,
         "missed": call.missed,
         "holds": len(call.holds),
