@@ -92,7 +92,10 @@ class Gateway:
         if origin is None:
             return True
         origin = origin.rstrip("/").lower()
-        return origin in self._origins or (host != "" and urlsplit(origin).netloc == host.lower())
+        try:
+            return origin in self._origins or (host != "" and urlsplit(origin).netloc == host.lower())
+        except ValueError:
+            return False
 
     async def drain(self) -> None:
         """Send every client away with 3001, and wait until they have heard it."""

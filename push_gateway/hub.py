@@ -259,6 +259,9 @@ class Hub:
                 if not known_away:
                     self._log.warning("no link to Redis, trying again until there is one", error=str(error))
                     known_away = True
+            except Exception:
+                # A mistake of ours must not leave every tab deaf: begin anew.
+                self._log.exception("the link to Redis failed")
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
             pause = min(pause * 2, RETRY_SECONDS[1])
 

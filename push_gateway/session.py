@@ -187,7 +187,9 @@ class Session:
 
     @property
     def deadline(self) -> float:
-        """When `tick` must be called next."""
+        """When `tick` must be called next; never again (infinity) once the session has ended."""
+        if self._phase is _Phase.ENDED:
+            return float("inf")
         if self._phase in (_Phase.NEW, _Phase.CONNECTING):
             return self._stale_at
         return min(self._ping_at, self._pong_until, self._expires_at)

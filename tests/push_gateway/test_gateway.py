@@ -1,8 +1,27 @@
 """The gateway over real sockets and a real Valkey."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import websockets
+from redis.asyncio import Redis
+
+from push_gateway.client import QUEUE_BYTES
+from push_gateway.gateway import CONNECTIONS_PER_AGENT
+from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
-from shared.push import PushPublisher
-from tests.push_gateway.helpers import Running, make_card
+from shared.push import RECEIPTS_STREAM, PushPublisher, bus_name, decode_receipt
+from tests.push_gateway.conftest import StartGateway
+from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway, token
+
+
+async def pushed(client: RawClient) -> tuple[int, str, int]:
+    """Offset, call and rev of the next publication."""
+    push = (await client.hear())["push"]["pub"]
+    return push["offset"], push["data"]["card"]["call_id"], push["data"]["card"]["rev"]
 
 
 async def test_the_connect_reply_has_the_desk_and_what_follows_has_offsets(
@@ -15,18 +34,298 @@ async def test_the_connect_reply_has_the_desk_and_what_follows_has_offsets(
         desk = DeskSnapshot.model_validate(result["data"])
         assert desk.cards == [card]
         assert desk.complete
-        assert result["ping"] == 25
-        assert result["pong"] is True
         subscription = result["subs"]["agent:101"]
-        assert subscription["recoverable"]
-        assert not subscription["recovered"]
         assert (desk.epoch, desk.offset) == (subscription["epoch"], subscription["offset"])
         assert desk.offset == 1
 
         answered = make_card(rev=2, state="answered")
         await publisher.publish_card(answered)
-        pushed = (await client.hear())["push"]
-        assert pushed == {
+        assert (await client.hear())["push"] == {
             "channel": "agent:101",
             "pub": {"data": {"type": "card", "card": answered.to_dict()}, "offset": 2},
         }
+
+
+async def test_every_tab_of_the_agent_gets_the_card_and_nobody_else(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    async with gateway.raw() as first, gateway.raw() as second, gateway.raw() as colleague:
+        await first.connect()
+        await second.connect()
+        await colleague.connect("102")
+        await publisher.publish_cards([make_card("main-1"), make_card("main-2", agent="102")])
+        assert await pushed(first) == (1, "main-1", 1)
+        assert await pushed(second) == (1, "main-1", 1)
+        assert await pushed(colleague) == (1, "main-2", 1)
+
+
+async def test_another_agents_channel_is_refused_and_stays_silent(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    async with gateway.raw() as client:
+        await client.connect("101", subs={"agent:102": {"recover": True, "epoch": "", "offset": 0}})
+        reply = await client.ask({"id": 2, "subscribe": {"channel": "agent:102"}})
+        assert reply["error"]["code"] == 103
+        await publisher.publish_card(make_card("secret", agent="102"))
+        await publisher.publish_card(make_card("own"))
+        assert await pushed(client) == (1, "own", 1)
+
+
+async def test_notices_are_for_everybody(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        assert (await client.ask({"id": 2, "subscribe": {"channel": "notices"}}))["subscribe"]["offset"] == 0
+        await publisher.publish("notices", b'{"type":"notice"}')
+        assert (await client.hear())["push"]["pub"] == {"data": {"type": "notice"}, "offset": 1}
+        await client.ask({"id": 3, "unsubscribe": {"channel": "notices"}})
+        await publisher.publish("notices", b'{"type":"notice"}')
+        again = await client.ask({"id": 4, "subscribe": {"channel": "notices"}})
+        assert again["subscribe"]["offset"] == 2
+        await publisher.publish("notices", b'{"type":"notice"}')
+        assert (await client.hear())["push"]["pub"]["offset"] == 3
+        history = await client.ask({"id": 5, "history": {"channel": "notices", "limit": 2, "reverse": True}})
+        assert [p["offset"] for p in history["history"]["publications"]] == [3, 2]
+
+
+async def test_publishing_while_tabs_connect_leaves_no_hole_and_no_repeat(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    """Position, desk and live stream agree, however the connect and the publications fall together."""
+    last = 150
+
+    async def publish() -> None:
+        for rev in range(1, last + 1):
+            await publisher.publish_card(make_card(rev=rev))
+
+    async def follow() -> None:
+        async with gateway.raw() as client:
+            result = (await client.connect())["connect"]
+            desk = DeskSnapshot.model_validate(result["data"])
+            rev = desk.cards[0].rev if desk.cards else 0
+            assert rev == desk.offset
+            while rev < last:
+                rev += 1
+                assert await pushed(client) == (rev, "main-1", rev)
+
+    publishing = asyncio.create_task(publish())
+    followers = []
+    for _ in range(12):
+        followers.append(asyncio.create_task(follow()))
+        await asyncio.sleep(0)
+    await asyncio.gather(publishing, *followers)
+
+
+async def test_receipts_go_into_the_stream_and_the_histogram(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with gateway.raw() as client:
+        connected = await client.connect()
+        await publisher.publish_card(make_card("main-9", rev=4))
+        await client.hear()
+        seen = {"call_id": "main-9", "rev": 4, "at": "2026-11-21T22:00:01.250Z"}
+        await client.ask({"id": 2, "rpc": {"method": "card.shown", "data": seen}})
+        await client.say({"send": {"data": {"type": "card.opened", **seen}}})
+        await client.ask({"id": 3, "ping": {}})
+    receipts = [decode_receipt(fields) for _, fields in await redis.xrange(RECEIPTS_STREAM)]
+    assert [(r.what, r.agent, r.call_id, r.rev) for r in receipts] == [
+        ("card.shown", "101", "main-9", 4),
+        ("card.opened", "101", "main-9", 4),
+    ]
+    assert receipts[0].client == connected["connect"]["client"]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}") as http:
+        metrics = (await http.get("/metrics")).text
+    assert 'callcard_push_receipts_total{what="card.shown"} 1.0' in metrics
+    assert "callcard_push_shown_seconds_count 1.0" in metrics
+    assert "callcard_push_delivery_seconds_count 1.0" in metrics
+
+
+async def test_a_forged_token_ends_the_connection_for_good(gateway: Running) -> None:
+    async with gateway.raw() as client:
+        forged = token(secret="another secret that is long enough as well")
+        await client.say({"id": 1, "connect": {"token": forged}})
+        assert await client.closed() == (3500, "invalid token")
+
+
+@pytest.mark.parametrize("frame", ["nonsense", b"binary", "x" * 70_000])
+async def test_what_is_not_the_protocol_ends_the_connection(gateway: Running, frame: str | bytes) -> None:
+    async with gateway.raw() as client:
+        await client.socket.send(frame)
+        assert await client.closed() == (3501, "bad request")
+
+
+async def test_a_page_of_another_site_may_not_connect(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(allowed_origins=["https://crm.example"])
+    for origin in (f"http://127.0.0.1:{gateway.port}", "https://CRM.example", "https://crm.example/"):
+        async with gateway.raw(origin=origin) as client:
+            assert "connect" in await client.connect()
+    for origin in ("https://evil.example", "https://crm.example.evil.example", "null", "http://["):
+        with pytest.raises(websockets.InvalidStatus, match="403"):
+            async with gateway.raw(origin=origin):
+                pass
+
+
+async def test_an_agent_has_only_so_many_tabs(gateway: Running) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(gateway.raw()) for _ in range(CONNECTIONS_PER_AGENT)]
+        for client in clients:
+            assert "connect" in await client.connect()
+        one_more = await stack.enter_async_context(gateway.raw())
+        await one_more.say({"id": 1, "connect": {"token": token()}})
+        assert await one_more.closed() == (3504, "connection limit")
+        colleague = await stack.enter_async_context(gateway.raw())
+        assert "connect" in await colleague.connect("102")
+        await clients[0].socket.close()
+
+        async def connects() -> bool:
+            async with gateway.raw() as client:
+                await client.say({"id": 1, "connect": {"token": token()}})
+                with contextlib.suppress(websockets.ConnectionClosed):
+                    return "connect" in await client.hear()
+                return False
+
+        async with asyncio.timeout(10):
+            while not await connects():  # the gateway hears of the closed tab a moment later
+                pass
+
+
+async def test_drain_sends_every_tab_away_to_come_back(gateway: Running) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        await gateway.app.state.drain()
+        assert await client.closed() == (3001, "shutdown")
+    async with gateway.raw() as late:
+        assert await late.closed() == (3001, "shutdown")
+
+
+async def test_a_stalled_tab_is_closed_as_slow_and_delays_nobody(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    async with (
+        # Takes one message, then reads no more from its socket until asked.
+        gateway.raw(max_queue=(1, 0), max_size=None) as stalled,
+        gateway.raw() as other,
+    ):
+        await stalled.connect()
+        await other.connect()
+        big = b'{"type":"notice","text":"%s"}' % (b"x" * 200_000)
+        offset = 0
+        # Enough for the kernel's buffers, uvicorn's and ours.
+        while offset * len(big) < 20 * QUEUE_BYTES:
+            offset = await publisher.publish("agent:101", big)
+            assert (await other.hear())["push"]["pub"]["offset"] == offset
+        assert await stalled.closed() == (3008, "slow")
+
+
+@pytest.fixture
+async def away(valkey: EmbeddedValkey) -> AsyncIterator[EmbeddedValkey]:
+    """A Valkey that the test may kill."""
+    yield valkey
+    valkey.kill()
+    valkey.start()
+
+
+async def test_a_lost_link_is_repaired_from_the_history(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        await publisher.publish_card(make_card(rev=1))
+        assert await pushed(client) == (1, "main-1", 1)
+        for _ in range(3):
+            # The bus link is cut and, before it is back, something is published.
+            async with redis.pipeline(transaction=True) as cut:
+                cut.client_kill_filter(_type="pubsub")
+                await cut.execute()
+            await publisher.publish_card(make_card(rev=2))
+            await publisher.publish_card(make_card(rev=3))
+        assert await pushed(client) == (2, "main-1", 2)
+        assert await pushed(client) == (3, "main-1", 3)
+
+
+async def test_a_hole_on_the_bus_is_filled_from_the_history(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        await publisher.publish_card(make_card(rev=1))
+        assert await pushed(client) == (1, "main-1", 1)
+        keys = bus_name("agent:101")
+        # As if the bus had swallowed offset 2: it is in the history and was never heard.
+        await redis.hincrby(f"{keys}:meta", "offset", 1)
+        await redis.xadd(
+            f"{keys}:history", {"d": b'{"type":"card","card":{"call_id":"swallowed","rev":9}}'}, "2-0"
+        )
+        await publisher.publish_card(make_card(rev=3))
+        assert await pushed(client) == (2, "swallowed", 9)
+        assert await pushed(client) == (3, "main-1", 3)
+
+
+async def test_a_hole_that_can_not_be_filled_makes_the_client_reconnect(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        await redis.hincrby(f"{bus_name('agent:101')}:meta", "offset", 1)
+        await publisher.publish_card(make_card(rev=3))
+        assert await client.closed() == (3010, "insufficient state")
+
+
+async def test_without_redis_tabs_stay_and_new_ones_wait(
+    gateway: Running, publisher: PushPublisher, away: EmbeddedValkey
+) -> None:
+    async with (
+        gateway.raw() as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}") as http,
+    ):
+        await client.connect()
+        assert (await http.get("/readyz")).status_code == 200
+        away.kill()
+
+        async with gateway.raw() as late:
+            reply = await late.connect("102")
+            assert reply["error"] == {"code": 100, "message": "internal server error", "temporary": True}
+        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/healthz")).status_code == 200
+        assert await client.ask({"id": 2, "ping": {}}) == {"id": 2, "ping": {}}
+
+        away.start()
+        # A new Valkey is empty: the channel has another epoch, so the tab must fetch its desk anew.
+        assert await client.closed() == (3010, "insufficient state")
+
+
+async def test_after_a_loss_of_data_the_desk_says_so_until_it_is_rebuilt(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    await redis.flushall()
+    assert not await publisher.desk_is_fresh()
+    async with gateway.raw() as client:
+        desk = (await client.connect())["connect"]["data"]
+        assert (desk["complete"], desk["cards"]) == (False, [])
+        card = make_card()
+        await publisher.rebuild_desk([card, make_card("over", state="closed")], ["101", "102"])
+        assert await client.closed() == (3010, "insufficient state")
+    assert await publisher.desk_is_fresh()
+    async with gateway.raw() as client:
+        desk = (await client.connect())["connect"]["data"]
+        assert desk["complete"]
+        assert desk["cards"] == [card.to_dict()]
+
+
+async def test_the_gateway_starts_before_redis(valkey: EmbeddedValkey) -> None:
+    valkey.kill()
+    try:
+        async with running_gateway(valkey.url) as gateway:
+            async with gateway.raw() as client:
+                assert (await client.connect())["error"]["code"] == 100
+            valkey.start()
+
+            async def connects() -> bool:
+                async with gateway.raw() as client:
+                    return "connect" in await client.connect()
+
+            async with asyncio.timeout(10):
+                while not await connects():
+                    pass
+    finally:
+        valkey.kill()
+        valkey.start()

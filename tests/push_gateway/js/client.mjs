@@ -1,0 +1,63 @@
+// Drives an unmodified centrifuge-js: orders are JSON lines on stdin, what happens is JSON lines on stdout.
+//   node client.mjs URL
+// Orders: {"do":"connect","token":…} {"do":"token","token":…} (the next getToken answers with it) {"do":"kill"} (cut
+// the TCP connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"history","channel":…}
+import { createInterface } from "node:readline";
+import { Centrifuge } from "centrifuge";
+import WebSocket from "ws";
+
+const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
+
+let socket;
+class Remembered extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    socket = this;
+  }
+}
+
+let token = "";
+const client = new Centrifuge(process.argv[2], {
+  websocket: Remembered,
+  getToken: async () => {
+    say("getToken");
+    return token;
+  },
+  minReconnectDelay: 20,
+  maxReconnectDelay: 200,
+});
+
+client.on("connecting", ({ code, reason }) => say("connecting", { code, reason }));
+client.on("connected", ({ client: id, data }) => say("connected", { client: id, data }));
+client.on("disconnected", ({ code, reason }) => say("disconnected", { code, reason }));
+client.on("error", ({ error }) => say("error", { error }));
+client.on("subscribed", ({ channel, wasRecovering, recovered, streamPosition }) =>
+  say("subscribed", { channel, wasRecovering, recovered, streamPosition }),
+);
+client.on("publication", ({ channel, offset, data }) => say("publication", { channel, offset, data }));
+
+const orders = {
+  connect: (order) => {
+    token = order.token;
+    client.connect();
+  },
+  token: (order) => {
+    token = order.token;
+  },
+  kill: () => socket._socket.destroy(),
+  rpc: async ({ method, data }) => say("rpc", { result: (await client.rpc(method, data)).data }),
+  subscribe: ({ channel }) => {
+    const subscription = client.newSubscription(channel);
+    subscription.on("subscribed", () => say("client subscribed", { channel }));
+    subscription.on("unsubscribed", ({ code, reason }) => say("client unsubscribed", { channel, code, reason }));
+    subscription.on("publication", ({ data, offset }) => say("client publication", { channel, data, offset }));
+    subscription.subscribe();
+  },
+};
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  const order = JSON.parse(line);
+  orders[order.do](order)?.catch?.((error) => say("failed", { code: error.code, message: error.message }));
+});
+lines.on("close", () => process.exit(0));
