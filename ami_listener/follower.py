@@ -12,7 +12,7 @@ from ami_listener.resync import read_pbx
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
-from shared.contracts.call import PbxLink, PbxStatus
+from shared.contracts.call import PbxLink, PbxRoster, PbxStatus
 from shared.observability import logger
 from shared.phone import normalise
 from shared.settings import PbxSettings
@@ -79,8 +79,10 @@ class PbxFollower:
     def _on_event(self, event: AmiMessage, at: datetime) -> None:
         self.events += 1
         if event.event == "FullyBooted":
-            # At login, or minutes later when a starting PBX has loaded everything: what was read before is too old.
-            self._resync_wanted.set()
+            # Minutes after the login when a starting PBX has loaded everything: what was read before is too old.
+            # Just before the link is up it is part of the greeting, and the link's coming up has the state read.
+            if self.connection.link is PbxLink.UP:
+                self._resync_wanted.set()
             return
         for update in self.tracker.handle(event, at):
             self._publisher.offer(update)
@@ -124,8 +126,17 @@ class PbxFollower:
         for sentence in state.missing:
             self._log.warning("the account may not read everything", missing=sentence)
         if state.snapshot is not None:
-            for update in self.tracker.settle(state.snapshot, self._clock.now()):
+            now = self._clock.now()
+            for update in self.tracker.settle(state.snapshot, now):
                 self._publisher.offer(update)
+            self._publisher.offer_roster(
+                PbxRoster(
+                    pbx=self.status.pbx,
+                    version=self.tracker.stamp(now),
+                    at=now,
+                    open=[call.call_id for call in self.tracker.open_calls()],
+                )
+            )
         self._log.info(
             "the state of the PBX is read",
             channels=len(state.snapshot.channels) if state.snapshot is not None else None,

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.spool import Spool
 from shared import bus
-from shared.contracts.call import CallState, CallUpdate, PbxStatus
+from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
 from shared.observability import logger
 
 # Updates in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
@@ -53,6 +53,7 @@ class Publisher:
         self._log = logger("publisher")
         self._updates: dict[str, CallUpdate] = {}
         self._statuses: dict[str, PbxStatus] = {}
+        self._rosters: dict[str, PbxRoster] = {}
         self._wake = asyncio.Event()
         if spool.count:
             self._wake.set()
@@ -79,6 +80,12 @@ class Publisher:
     def offer_status(self, status: PbxStatus) -> None:
         """Take what is said about a PBX; only the newest counts."""
         self._statuses[status.pbx] = status
+        self._wake.set()
+
+    def offer_roster(self, roster: PbxRoster) -> None:
+        """Take which calls go on at a PBX; written after the updates that were offered before. Only the newest
+        counts."""
+        self._rosters[roster.pbx] = roster
         self._wake.set()
 
     async def reachable(self, seconds: float) -> bool:
@@ -123,6 +130,13 @@ class Publisher:
                 raise
         if self._spool.count:
             await self._deliver_spool()
+        while self._rosters:
+            # After the spool: what was really seen of an end goes before what is concluded from a call's absence.
+            pbx, roster = next(iter(self._rosters.items()))
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._redis.xadd(bus.CALLS_STREAM, bus.encode_roster(roster))
+            if self._rosters.get(pbx) is roster:
+                del self._rosters[pbx]
 
     async def _write(self, updates: Iterable[CallUpdate], statuses: Iterable[PbxStatus]) -> None:
         count = 0

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from shared.contracts.call import CallUpdate
+from shared.contracts.call import CallUpdate, PbxRoster
 
 CALLS_STREAM = "callcard:calls"
 """Call updates of all PBXs; the consumer group deletes an entry after it is stored."""
@@ -21,6 +21,7 @@ AGENTS_CHANGED = "callcard:agents:changed"
 """Pub/sub: the agents table changed; whoever keeps a copy reads it again."""
 
 _UPDATE_FIELD = b"u"
+_ROSTER_FIELD = b"r"
 
 
 def pbx_status_key(pbx: str) -> str:
@@ -57,3 +58,14 @@ def decode_update(fields: Mapping[bytes, bytes]) -> CallUpdate:
     if raw is None:
         raise ValueError("the entry has no field 'u'")
     return CallUpdate.model_validate_json(raw)
+
+
+def encode_roster(roster: PbxRoster) -> dict[Any, Any]:
+    """A roster travels in the same stream, so it comes after the updates it is about."""
+    return {_ROSTER_FIELD: roster.to_json()}
+
+
+def decode_roster(fields: Mapping[bytes, bytes]) -> PbxRoster | None:
+    """The roster in a stream entry; None if the entry is something else. Raises ValueError if it is malformed."""
+    raw = fields.get(_ROSTER_FIELD)
+    return None if raw is None else PbxRoster.model_validate_json(raw)

@@ -68,6 +68,11 @@ class Tracker:
         """The version given last."""
         return self._version
 
+    def stamp(self, at: datetime) -> int:
+        """The next version: above every one given before, here or by a listener before us, and close to the time."""
+        self._version = max(self._version + 1, int(at.timestamp() * 1000) * _VERSIONS_PER_MS)
+        return self._version
+
     def handle(self, event: AmiMessage, at: datetime) -> list[CallUpdate]:
         """One event, in the order of the wire. `at`: when it was received, UTC."""
         handler = HANDLERS.get(event.get("Event", ""))
@@ -132,12 +137,11 @@ class Tracker:
         return updates
 
     def _update(self, call: CallRecord, at: datetime) -> CallUpdate:
-        self._version = max(self._version + 1, int(at.timestamp() * 1000) * _VERSIONS_PER_MS)
         pbx = self._book.pbx
-        return CallUpdate.model_construct(
+        return CallUpdate(
             pbx=pbx,
             call_id=call.call_id,
-            version=self._version,
+            version=self.stamp(at),
             change=call.change or "changed",
             at=at,
             call=to_call(pbx, call),

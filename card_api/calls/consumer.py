@@ -23,10 +23,12 @@ from card_api.calls.buffer import Batch, Buffer, Entry
 from card_api.calls.facts import CountryOf
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
+from card_api.calls.unseen import ended_unseen
 from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS, refuses_value, sentence
 from card_api.metrics import Metrics
-from shared.bus import CALLS_GROUP, CALLS_STREAM, decode_update
+from shared.bus import CALLS_GROUP, CALLS_STREAM, decode_roster, decode_update
+from shared.contracts.call import PbxRoster
 from shared.observability import logger
 
 DEAD_STREAM = "callcard:calls:dead"
@@ -77,11 +79,16 @@ class CallConsumer:
         # A name of its own for each process: entries of one that was killed are claimed, not mixed up with ours.
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._buffer = Buffer()
+        self._rosters: asyncio.Queue[tuple[bytes, PbxRoster]] = asyncio.Queue()
         self._log = logger("calls")
 
     async def run(self) -> None:
         storer = asyncio.create_task(self._store_forever())
-        helpers = [asyncio.create_task(self._restore()), asyncio.create_task(self._claim_forever())]
+        helpers = [
+            asyncio.create_task(self._restore()),
+            asyncio.create_task(self._claim_forever()),
+            asyncio.create_task(self._close_unseen_forever()),
+        ]
         try:
             await self._read_forever()
         finally:
@@ -193,6 +200,10 @@ class CallConsumer:
         for entry_id, fields in raw:
             self._metrics.updates.inc()
             try:
+                roster = decode_roster(fields)
+                if roster is not None:
+                    self._rosters.put_nowait((entry_id, roster))
+                    continue
                 update = decode_update(fields)
                 if update.call.call_id != update.call_id:
                     raise ValueError("the update's call_id is not its call's")
@@ -214,6 +225,33 @@ class CallConsumer:
             pipeline.xack(CALLS_STREAM, CALLS_GROUP, *ids)
             pipeline.xdel(CALLS_STREAM, *ids)
             await pipeline.execute()
+
+    async def _close_unseen_forever(self) -> None:
+        """End the calls that a roster does not have. Beside the reader, because it asks PostgreSQL, and a ring does
+        not wait for that."""
+        while True:
+            entry_id, roster = await self._rosters.get()
+            backoff = Backoff()
+            while True:
+                try:
+                    await self._close_unseen(entry_id, roster)
+                    break
+                except (*DATABASE_ERRORS, RedisError):
+                    await asyncio.sleep(backoff.next())  # reader and storer say what is away
+                except Exception as error:  # not acknowledged, so it is claimed and tried again
+                    self._log.error("calls that ended unseen could not be closed", exc_info=error)
+                    break
+
+    async def _close_unseen(self, entry_id: bytes, roster: PbxRoster) -> None:
+        updates = ended_unseen(await self._repository.open_calls(roster.pbx), roster)
+        if not updates:
+            await self._acknowledge([entry_id])
+            return
+        self._log.warning("calls ended while nobody was listening", pbx=roster.pbx, calls=len(updates))
+        for update in updates:
+            # Acknowledged with the roster, when they are stored.
+            self._buffer.add(Entry(entry_id, update, update.to_json()))
+        await self._cards.show(updates)
 
     async def _restore(self) -> None:
         """Take up the calls that were open when the process before us ended."""

@@ -102,13 +102,15 @@ class CallRepository:
         async with self._reading.connect() as connection:
             return set((await connection.execute(statement)).scalars())
 
-    async def open_calls(self) -> list[StoredCall]:
-        """Every call that is not over."""
+    async def open_calls(self, pbx: str | None = None) -> list[StoredCall]:
+        """Every call that is not over, of one PBX or of all."""
         statement = (
             select(calls.c.document, calls.c.version)
             .where(text("state <> 'ended'"))  # literal, so that the partial index is used
             .order_by(calls.c.started_at)
         )
+        if pbx is not None:
+            statement = statement.where(calls.c.pbx == pbx)
         async with self._reading.connect() as connection:
             rows = (await connection.execute(statement)).all()
         return [StoredCall(Call.model_validate(document), version) for document, version in rows]

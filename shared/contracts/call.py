@@ -200,6 +200,16 @@ class CallUpdate(Contract):
         return self.version < other.version
 
 
+class PbxRoster(Contract):
+    """Which calls go on at a PBX, said after its state was read. A call that the record holds open and that is not
+    here has ended while nobody was listening."""
+
+    pbx: str
+    version: int = Field(description="calls with a higher version began later and are not judged")
+    at: Timestamp
+    open: list[str] = Field(description="call_ids")
+
+
 class PbxLink(StrEnum):
     """State of the listener's link to a PBX."""
 
