@@ -12,6 +12,7 @@ from ami_listener.tracker.endpoints import (
     EndpointKind,
     EndpointRules,
     endpoint_of,
+    extension,
     short_number,
     technology,
 )
@@ -20,7 +21,6 @@ from ami_listener.tracker.state import (
     RING,
     CallRecord,
     Channel,
-    EntryRecord,
     LegRecord,
     QueueRecord,
 )
@@ -32,12 +32,17 @@ from shared.contracts.call import (
     LegState,
     Presentation,
     QueueOutcome,
+    TimelineEntry,
     TransferOutcome,
 )
 
 _NO_NUMBER = frozenset({"", "<unknown>", "unknown"})
 # What trunks write where a number should be when the caller hid it.
 _WITHHELD = frozenset({"anonymous", "withheld", "restricted", "private", "hidden", "unavailable"})
+# A caller who waits for an hour while phones ring in turn must not make each update of his call longer: past these
+# the oldest attempts that came to nothing, and what was written of the middle of the call, are dropped.
+_MAX_LEGS = 200
+_MAX_ENTRIES, _FIRST_ENTRIES = 400, 100
 # Extensions that are steps of a dialplan, not something a person dialled.
 _NOT_DIALLED = frozenset({"", "s", "h", "i", "t", "o", "a", "fax", "failed"})
 
@@ -83,7 +88,9 @@ class Book:
         self, call: CallRecord, at: datetime, what: str, who: str | None = None, detail: str | None = None
     ) -> None:
         """Note a change and write it into the call's timeline."""
-        call.timeline.append(EntryRecord(at, what, who, detail))
+        if len(call.timeline) >= _MAX_ENTRIES:
+            del call.timeline[_FIRST_ENTRIES]
+        call.timeline.append(TimelineEntry(at=at, what=what, who=who, detail=detail))
         self.note(call, what)
 
     # -- channels come and go
@@ -223,7 +230,10 @@ class Book:
         call, rules = channel.call, self.rules
         call.anchor = channel
         call.endpoint = channel.endpoint
-        self.show_number(call, channel.number, channel.caller_name, None)
+        number = channel.number
+        if channel.kind is EndpointKind.AGENT:
+            number = extension(channel.endpoint, number) or number
+        self.show_number(call, number, channel.caller_name, None)
         did = dialled(channel.exten)
         call.did = rules.number(did)
         if channel.kind is EndpointKind.TRUNK:
@@ -241,8 +251,8 @@ class Book:
         """From now on the call is told."""
         if not call.visible:
             call.visible = True
-            self.tell(call, at, "started", call.number or call.endpoint, call.did)
-            call.timeline[-1].what = "arrived"
+            self.tell(call, at, "arrived", call.number or call.endpoint, call.did)
+            self.note(call, "started")
 
     def show_number(
         self, call: CallRecord, number: str | None, name: str | None, presentation: str | None
@@ -272,6 +282,9 @@ class Book:
             others = [c for c in call.channels.values() if c is not leaving and not c.helper]
             staying = next((c for c in others if c.kind is EndpointKind.TRUNK), others[0] if others else None)
         call.anchor = staying
+        if staying is not None and call.talking_to == staying.endpoint:
+            partner = self.partner(staying)
+            call.talking_to = partner.endpoint if partner is not None else None
 
     # -- legs
 
@@ -296,6 +309,8 @@ class Book:
             number=channel.number,
         )
         channel.leg = leg
+        if len(call.legs) >= _MAX_LEGS:
+            _forget_a_leg(call)
         call.legs.append(leg)
         if channel.kind is EndpointKind.TRUNK and call.direction is Direction.INTERNAL:
             call.direction = Direction.OUTBOUND
@@ -365,8 +380,7 @@ class Book:
         if channel.kind is not EndpointKind.AGENT:
             return
         call.endpoint = channel.endpoint
-        number = self.rules.agent(channel.endpoint, channel.kind, channel.number)
-        call.number, call.name = short_number(channel.number) or number, None
+        call.number, call.name = extension(channel.endpoint, channel.number), None
         call.presentation = Presentation.ALLOWED if call.number else Presentation.UNAVAILABLE
 
     def _did(self, call: CallRecord, number: str | None, *, guessed: bool, own: str | None) -> None:
@@ -484,6 +498,7 @@ class Book:
         self.close_holds(source, channel, at)
         self._part(channel)
         source.merged = True
+        self.tell(source, at, "joined", None, target.call_id)
         self._join(channel, target)
         if half is not None:
             self._part(half)
@@ -492,6 +507,15 @@ class Book:
             self.ring(channel, at)
         if not source.channels:
             self.finish(source, at)
+
+
+def _forget_a_leg(call: CallRecord) -> None:
+    at = next((i for i, leg in enumerate(call.legs) if not leg.alive and leg.answered_at is None), None)
+    if at is not None:
+        del call.legs[at]
+        for transfer in call.transfers:
+            if transfer.first_leg > at:
+                transfer.first_leg -= 1
 
 
 def state_of(call: CallRecord) -> CallState:

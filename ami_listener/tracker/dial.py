@@ -44,10 +44,11 @@ def dial_begin(book: Book, event: AmiMessage, at: datetime) -> None:
 
 def dial_end(book: Book, event: AmiMessage, at: datetime) -> None:
     status = event.get("DialStatus", "")
-    target = sight.dest(book, event, at) if status == "ANSWER" else sight.known(book, event, "DestUniqueid")
+    see = status == "ANSWER"  # the other statuses end things, and make nothing new
+    source = sight.main(book, event, at) if see else sight.known(book, event)
+    target = sight.dest(book, event, at) if see else sight.known(book, event, "DestUniqueid")
     if target is None:
         return
-    source = sight.known(book, event)
     if source is not None and source.call is not target.call:
         book.move(target, source.call, at)  # picked up by a phone of another call
     if status == "ANSWER":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 
 class EndpointKind(StrEnum):
@@ -77,9 +78,16 @@ def short_number(value: str | None) -> str | None:
     return value if value and _SHORT.match(value) else None
 
 
-def looks_like_phone_number(value: str | None) -> bool:
-    """True for 7 digits and more: no company has extensions that long."""
-    return bool(value and _LONG.match(value))
+def extension(endpoint: str, number: str | None) -> str | None:
+    """The extension of an agent's phone.
+
+    One that dials out or is called by Originate shows the company's or the client's number as its own; its name
+    ends in the extension mostly.
+    """
+    if short_number(number):
+        return number
+    tail = _SHORT_TAIL.search(endpoint)
+    return tail.group(1) if tail else None
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class EndpointRules:
             return EndpointKind.AGENT
         if _any_match(self.inbound_contexts, context):
             return EndpointKind.TRUNK
-        return _guess(endpoint, context, number)
+        return _guess(endpoint, context, short_number(number) is not None)
 
     def agent(self, endpoint: str, kind: EndpointKind, number: str | None) -> str | None:
         """Login of the agent whose phone it is; without an agents table the extension that the PBX shows for it."""
@@ -118,11 +126,7 @@ class EndpointRules:
             return login
         if kind is not EndpointKind.AGENT:
             return None
-        if short_number(number):
-            return number
-        # A phone called by Originate shows the client's number as its own; its name ends in the extension mostly.
-        tail = _SHORT_TAIL.search(endpoint)
-        return tail.group(1) if tail else None
+        return extension(endpoint, number)
 
     def number(self, raw: str | None) -> str | None:
         """A phone number as E.164 where it is one, verbatim where it is an extension; "" and `s` are None."""
@@ -137,7 +141,8 @@ def _any_match(patterns: tuple[str, ...], value: str) -> bool:
     return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
-def _guess(endpoint: str, context: str, number: str | None) -> EndpointKind:
+@lru_cache(maxsize=4096)  # a PBX has as many endpoints; each call asks for two of them
+def _guess(endpoint: str, context: str, extension: bool) -> EndpointKind:
     tech, _, name = endpoint.partition("/")
     if tech in LINE_TECHNOLOGIES:
         return EndpointKind.TRUNK
@@ -149,6 +154,6 @@ def _guess(endpoint: str, context: str, number: str | None) -> EndpointKind:
     if trunk_name or _LONG.match(name):
         # A trunk is often named by the number it registers with.
         return EndpointKind.TRUNK
-    if _INTERNAL_CONTEXT.search(context) or _SHORT_TAIL.search(name) or short_number(number):
+    if _INTERNAL_CONTEXT.search(context) or _SHORT_TAIL.search(name) or extension:
         return EndpointKind.AGENT
     return EndpointKind.OTHER

@@ -22,9 +22,11 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
         if channel.round < book.round and (restarted or channel.uniqueid not in there):
             _gone(book, channel, at)
     new: list[Channel] = []
+    began: dict[str, datetime] = {}
     for uniqueid, row in there.items():
         known = book.channels.get(uniqueid)
-        here = known or _found(book, row, at)
+        began[uniqueid] = at - _duration(row.get("Duration"))
+        here = known or _found(book, row, began[uniqueid])
         if here is None:
             continue
         here.round = book.round
@@ -36,10 +38,12 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
         if row.get("BridgeId"):
             book.enter_bridge(here, row["BridgeId"])
     calls = {channel.call.call_id: channel.call for channel in new}
+    for channel in new:
+        channel.call.started_at = min(channel.call.started_at, began[channel.uniqueid])
     for call in calls.values():
         _begin(book, call, at)
     for channel in new:
-        _take_part(book, channel, at)
+        _take_part(book, channel, began[channel.uniqueid])
     _bridged(book, at)
     _queues(book, snapshot, there, at)
     for call in calls.values():
@@ -68,7 +72,7 @@ def _found(book: Book, row: AmiMessage, at: datetime) -> Channel | None:
         get("CallerIDName"),
         get("Context", ""),
         get("Exten", ""),
-        at - _duration(get("Duration")),
+        at,
         gap=True,
     )
 
@@ -96,6 +100,7 @@ def _begin(book: Book, call: CallRecord, at: datetime) -> None:
 
 
 def _take_part(book: Book, channel: Channel, at: datetime) -> None:
+    """`at`: when the channel was made, the best guess of when its phone began to ring or was answered."""
     if channel.helper or channel is channel.call.anchor:
         return
     if channel.state == RINGING:

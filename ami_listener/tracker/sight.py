@@ -56,17 +56,28 @@ def _first_sight(book: Book, event: AmiMessage, at: datetime, prefix: str, uniqu
 def place(book: Book, channel: Channel, at: datetime) -> None:
     """Give a channel that just appeared its part in the call, as far as that is clear by now."""
     call = channel.call
-    if channel.helper or call.anchor is not None or call.originated:
+    if channel.helper or call.originated:
         return
     if not call.gap:
-        if is_first(channel) and arrives(channel):
+        if call.anchor is None and is_first(channel) and arrives(channel):
             book.arrive(channel, at)
         return
-    # Its beginning was not seen. The conversation's first channel is the caller's, else a trunk is.
-    if is_first(channel) or (channel.kind is EndpointKind.TRUNK and channel.state != RINGING):
-        if channel.state == RINGING:
+    # The call's beginning was not seen. The conversation's first channel is the caller's; before it shows up, a
+    # trunk is taken for it.
+    first, guess = is_first(channel), call.anchor
+    if guess is None:
+        if channel.state == RINGING and first:
             book.call_out(channel, None, at)
+        elif first or (channel.kind is EndpointKind.TRUNK and channel.state != RINGING):
+            _arrived_unseen(book, channel, at)
+    elif first and not is_first(guess) and guess.leg is None:
+        _arrived_unseen(book, channel, at)
+        if guess.state == UP:
+            book.answer(guess, at)
         else:
-            book.arrive(channel, at)
-            if channel.state == UP:
-                call.picked_up_by_dialplan = True
+            book.ring(guess, at)
+
+
+def _arrived_unseen(book: Book, channel: Channel, at: datetime) -> None:
+    book.arrive(channel, at)
+    channel.call.picked_up_by_dialplan = channel.state == UP

@@ -6,12 +6,16 @@ from datetime import datetime
 from ami_listener.tracker.endpoints import EndpointKind
 from shared.contracts.call import (
     CallEndReason,
+    Caller,
     CallState,
     Direction,
+    Leg,
     LegEndReason,
     LegState,
     Presentation,
     QueueOutcome,
+    QueueStay,
+    TimelineEntry,
     TransferKind,
     TransferOutcome,
 )
@@ -65,6 +69,7 @@ class LegRecord:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: LegEndReason | None = None
+    view: Leg | None = None  # as it was told last: most updates leave most legs as they are
 
     @property
     def alive(self) -> bool:
@@ -83,6 +88,7 @@ class QueueRecord:
     position: int | None
     left_at: datetime | None = None
     outcome: QueueOutcome | None = None
+    view: QueueStay | None = None
     gave_up: bool = False  # QueueCallerAbandon was seen: the caller left, or the time limit ran out
 
 
@@ -110,14 +116,6 @@ class HoldRecord:
     uniqueid: str
     started_at: datetime
     ended_at: datetime | None = None
-
-
-@dataclass(slots=True, eq=False)
-class EntryRecord:
-    at: datetime
-    what: str
-    who: str | None
-    detail: str | None
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +157,7 @@ class CallRecord:
     holds: list[HoldRecord] = field(default_factory=list)
     recording: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
-    timeline: list[EntryRecord] = field(default_factory=list)
+    timeline: list[TimelineEntry] = field(default_factory=list)
     answered_at: datetime | None = None
     picked_up_by_dialplan: bool = False  # the caller's channel is up though nobody answered: an IVR
     caller_left: bool = False  # the anchor's side hung up; the dialplan did not end the call
@@ -173,3 +171,4 @@ class CallRecord:
     hangup_cause: int | None = None
     missed: bool = False
     change: str | None = None
+    caller_view: Caller | None = None

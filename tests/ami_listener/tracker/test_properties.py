@@ -20,7 +20,7 @@ names = st.sampled_from(COMPLETE)
 # A seed and not Hypothesis' own random: one draw for each event would cost more than the test.
 seeds = st.integers(0, 1 << 30)
 quick = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -138,18 +138,21 @@ def test_chunking_does_not_matter(name: str, sizes: list[int]) -> None:
     assert [update.to_json() for update in replay(pieces)] == whole
 
 
-HEADERS = """
-    Uniqueid Linkedid Channel ChannelState CallerIDNum Exten Context DestUniqueid DestLinkedid DestChannel
-    DestChannelState DialStatus DialString Queue Position BridgeUniqueid SwapUniqueid Cause Digit Result
-    TransfererUniqueid TransfereeUniqueid OrigTransfererUniqueid SecondTransfererUniqueid TransferTargetUniqueid
-    TargetUniqueid Extension Newname UserEvent
-""".split()
-VALUES = """
-    1.1 1.2 1.3 Local/1@x-00000001;1 Local/1@x-00000001;2 PJSIP/101-00000001 PJSIP/trunk-00000002
-    0 4 5 6 16 ANSWER BUSY CANCEL Success
-""".split()
+# fmt: off
+HEADERS = [
+    "Uniqueid", "Linkedid", "Channel", "ChannelState", "CallerIDNum", "Exten", "Context", "DestUniqueid",
+    "DestLinkedid", "DestChannel", "DestChannelState", "DialStatus", "DialString", "Queue", "Position",
+    "BridgeUniqueid", "SwapUniqueid", "Cause", "Digit", "Result", "TransfererUniqueid", "TransfereeUniqueid",
+    "OrigTransfererUniqueid", "SecondTransfererUniqueid", "TransferTargetUniqueid", "TargetUniqueid", "Extension",
+    "Newname", "UserEvent",
+]
+VALUES = [
+    "", "1.1", "1.2", "1.3", "Local/1@x-00000001;1", "Local/1@x-00000001;2", "PJSIP/101-00000001",
+    "PJSIP/trunk-00000002", "0", "4", "5", "6", "16", "ANSWER", "BUSY", "CANCEL", "Success",
+]
+# fmt: on
 headers = st.dictionaries(
-    st.sampled_from(HEADERS), st.one_of(st.sampled_from([*VALUES, ""]), st.text(max_size=5)), max_size=12
+    st.sampled_from(HEADERS), st.one_of(st.sampled_from(VALUES), st.text(max_size=5)), max_size=12
 )
 events_of_nonsense = st.lists(
     st.tuples(st.sampled_from(sorted(WANTED)), headers),

@@ -1,0 +1,508 @@
+"""Calls that the recordings do not hold, in the events a PBX sends for them."""
+
+from datetime import timedelta
+
+from ami_listener.message import AmiMessage
+from ami_listener.replay import final_calls
+from ami_listener.tracker.tracker import Tracker
+from shared.contracts.call import (
+    Call,
+    CallEndReason,
+    CallState,
+    CallUpdate,
+    Direction,
+    LegEndReason,
+    Presentation,
+    QueueOutcome,
+    TransferKind,
+    TransferOutcome,
+)
+from tests.ami_listener.tracker.recordings import START, rules
+
+CLIENT, DID = "+79001112233", "+78000000003"
+
+
+class Pbx:
+    """Says what a PBX says. Channels are known by the number in their Uniqueid: 1 is 1795300000.1."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker("pbx", rules())
+        self.updates: list[CallUpdate] = []
+        self.at = START
+        self.channels: dict[int, dict[str, str]] = {}
+
+    def say(self, event: str, **headers: str) -> None:
+        self.at += timedelta(milliseconds=100)
+        self.updates += self.tracker.handle(AmiMessage(Event=event, **headers), self.at)
+        assert self.tracker.last_problem is None
+
+    def new(
+        self,
+        number: int,
+        name: str,
+        *,
+        of: int | None = None,
+        state: int = 0,
+        cid: str = "<unknown>",
+        context: str = "internal",
+        exten: str = "s",
+    ) -> None:
+        head, half = (name[:-2], name[-2:]) if name.endswith((";1", ";2")) else (name, "")
+        self.channels[number] = {
+            "Channel": f"{head}-{number // 10 if half else number:08x}{half}",
+            "ChannelState": str(state),
+            "CallerIDNum": cid,
+            "CallerIDName": "<unknown>",
+            "Context": context,
+            "Exten": exten,
+            "Uniqueid": f"1795300000.{number}",
+            "Linkedid": f"1795300000.{of if of is not None else number}",
+        }
+        self.say("Newchannel", **self.channels[number])
+
+    def customer(self, number: int = 1, exten: str = DID, cid: str = CLIENT) -> None:
+        self.new(number, "PJSIP/trunk", state=4, cid=cid, context="from-pstn", exten=exten)
+
+    def agent_dials(self, number: int, agent: int, exten: str) -> None:
+        self.new(number, f"PJSIP/agent{agent}", state=4, cid=str(agent), exten=exten)
+
+    def phone(self, number: int, agent: int, of: int) -> None:
+        self.new(number, f"PJSIP/agent{agent}", of=of, cid=str(agent))
+
+    def trunk_leg(self, number: int, of: int) -> None:
+        self.new(number, "PJSIP/trunk", of=of, context="from-pstn")
+
+    def state(self, number: int, state: int) -> None:
+        self.channels[number]["ChannelState"] = str(state)
+        self.say("Newstate", **self.channels[number])
+
+    def dest(self, number: int) -> dict[str, str]:
+        return {f"Dest{key}": value for key, value in self.channels[number].items()}
+
+    def dial(self, source: int | None, target: int, dial_string: str = "") -> None:
+        head = self.channels[source] if source is not None else {}
+        self.say("DialBegin", **head, **self.dest(target), DialString=dial_string)
+
+    def dialled(self, source: int | None, target: int, status: str) -> None:
+        head = self.channels[source] if source is not None else {}
+        self.say("DialEnd", **head, **self.dest(target), DialStatus=status)
+
+    def answer(self, source: int, target: int) -> None:
+        self.state(target, 6)
+        self.dialled(source, target, "ANSWER")
+        self.bridge(source, target)
+
+    def bridge(self, *numbers: int, to: str = "", swap: int | None = None) -> None:
+        for number in numbers:
+            more = {"SwapUniqueid": self.channels[swap]["Uniqueid"]} if swap is not None else {}
+            bridge = to or f"bridge-{numbers[0]}"
+            self.say("BridgeEnter", **self.channels[number], BridgeUniqueid=bridge, **more)
+
+    def link(self, number: int, of: int) -> None:
+        """From now on the channel's events carry another Linkedid."""
+        self.channels[number]["Linkedid"] = self.channels[of]["Uniqueid"]
+
+    def leave(self, number: int, bridge: str) -> None:
+        self.say("BridgeLeave", **self.channels[number], BridgeUniqueid=bridge)
+
+    def gives_up(self, number: int) -> None:
+        self.say("HangupRequest", **self.channels[number])
+
+    def hang_up(self, *numbers: int, cause: int = 16) -> None:
+        for number in numbers:
+            self.say("Hangup", **self.channels[number], Cause=str(cause))
+
+    def queue(self, event: str, number: int, name: str, **more: str) -> None:
+        self.say(event, **self.channels[number], Queue=name, **more)
+
+    def blind(self, giver: int, given: int, exten: str) -> None:
+        self.say(
+            "BlindTransfer",
+            Result="Success",
+            TransfererChannel=self.channels[giver]["Channel"],
+            TransfererUniqueid=self.channels[giver]["Uniqueid"],
+            TransfereeUniqueid=self.channels[given]["Uniqueid"],
+            Extension=exten,
+        )
+
+    def attended(self, first: int, second: int, given: int, target: int | None = None) -> None:
+        more = {"TransferTargetUniqueid": self.channels[target]["Uniqueid"]} if target is not None else {}
+        self.say(
+            "AttendedTransfer",
+            Result="Success",
+            OrigTransfererChannel=self.channels[first]["Channel"],
+            OrigTransfererUniqueid=self.channels[first]["Uniqueid"],
+            SecondTransfererUniqueid=self.channels[second]["Uniqueid"],
+            TransfereeUniqueid=self.channels[given]["Uniqueid"],
+            **more,
+        )
+
+    def calls(self) -> list[Call]:
+        return final_calls(self.updates)
+
+    def over(self) -> list[Call]:
+        assert not any(self.tracker.size().values())
+        return self.calls()
+
+
+def legs(call: Call) -> list[tuple[str | None, LegEndReason | None]]:
+    return [(leg.agent or leg.endpoint, leg.end_reason) for leg in call.legs]
+
+
+def transfers(call: Call) -> list[tuple[TransferKind, str | None, str | None, TransferOutcome | None]]:
+    return [(t.kind, t.by, t.to, t.outcome) for t in call.transfers]
+
+
+class TestArrivals:
+    def test_chan_sip_shows_a_caller_as_down_first(self) -> None:
+        pbx = Pbx()
+        pbx.new(1, "SIP/provider", cid=CLIENT, context="from-trunk", exten="s")
+        assert pbx.updates == []
+        pbx.state(1, 4)
+        (call,) = pbx.calls()
+        assert (call.direction, call.caller.number, call.did) == (Direction.INBOUND, CLIENT, None)
+
+    def test_number_that_comes_late(self) -> None:
+        pbx = Pbx()
+        pbx.customer(cid="<unknown>")
+        pbx.say("NewCallerid", **{**pbx.channels[1], "CallerIDNum": CLIENT, "CallerIDName": "Анна"})
+        (call,) = pbx.calls()
+        assert (call.caller.number, call.caller.name) == (CLIENT, "Анна")
+
+    def test_rewritten_number_is_not_the_callers(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.say("NewCallerid", **{**pbx.channels[1], "CallerIDNum": "+78430000000"})
+        assert pbx.calls()[0].caller.number == CLIENT
+
+    def test_prohibited_number_stays_withheld(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pres = {"CID-CallingPres": "35 (Presentation Prohibited, Network Number)"}
+        pbx.say("NewCallerid", **pbx.channels[1], **pres)
+        caller = pbx.calls()[0].caller
+        assert (caller.number, caller.presentation) == (None, Presentation.WITHHELD)
+
+    def test_message_channel_is_no_call(self) -> None:
+        pbx = Pbx()
+        pbx.new(1, "Message/ast_msg_queue", exten="101", state=6)
+        assert not any(pbx.tracker.size().values())
+
+    def test_facts_from_the_dialplan(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.say("UserEvent", **pbx.channels[1], UserEvent="Callcard", Contract="77-123", Recording="a.wav")
+        (call,) = pbx.calls()
+        assert (call.variables, call.recording) == ({"Contract": "77-123"}, "a.wav")
+
+
+class TestEnds:
+    def test_voice_mail_is_nobody(self) -> None:
+        """The direct number rang out and the voice mail took over: nobody of ours talked."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.phone(2, 101, of=1)
+        pbx.dial(1, 2)
+        pbx.dialled(1, 2, "NOANSWER")
+        pbx.hang_up(2)
+        pbx.state(1, 6)
+        assert pbx.calls()[0].state is CallState.IVR
+        pbx.gives_up(1)
+        pbx.hang_up(1)
+        (call,) = pbx.over()
+        assert (call.end_reason, call.missed, call.answered_at) == (CallEndReason.NO_ANSWER, True, None)
+
+    def test_forwarded_to_a_mobile_and_answered_is_not_missed(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.trunk_leg(2, of=1)
+        pbx.dial(1, 2, "+79005550000@trunk")
+        pbx.answer(1, 2)
+        pbx.hang_up(2, 1)
+        (call,) = pbx.over()
+        assert (call.direction, call.missed) == (Direction.INBOUND, False)
+        assert call.end_reason is CallEndReason.COMPLETED
+
+    def test_caller_who_left_without_a_hangup_request(self) -> None:
+        """The event was lost, or the channel driver sends none."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.phone(2, 101, of=1)
+        pbx.dial(1, 2)
+        pbx.hang_up(1, 2)
+        (call,) = pbx.over()
+        assert (call.end_reason, legs(call)) == (CallEndReason.ABANDONED, [("101", LegEndReason.CANCELLED)])
+
+    def test_ring_group_over_local_channels(self) -> None:
+        """The FreePBX way: two Local channels, 102 answers."""
+        pbx = Pbx()
+        pbx.customer()
+        for local, agent in ((10, 101), (20, 102)):
+            pbx.new(local, f"Local/{agent}@from-internal;1", of=1, exten=str(agent))
+            pbx.new(local + 1, f"Local/{agent}@from-internal;2", of=1, state=4, exten=str(agent))
+            pbx.dial(1, local)
+            pbx.phone(local + 2, agent, of=1)
+            pbx.dial(local + 1, local + 2)
+        pbx.dialled(21, 22, "ANSWER")
+        pbx.dialled(1, 20, "ANSWER")
+        pbx.dialled(1, 10, "CANCEL")
+        pbx.bridge(22, 21)
+        pbx.bridge(1, 20)
+        (call,) = pbx.calls()
+        assert (call.state, call.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
+        pbx.dialled(11, 12, "CANCEL")
+        pbx.hang_up(12, 11, 10, 22, 21, 20, 1)
+        (call,) = pbx.over()
+        assert legs(call) == [
+            ("101", LegEndReason.ANSWERED_ELSEWHERE),
+            ("102", LegEndReason.HANGUP),
+        ]
+
+    def test_overflow_from_one_queue_to_another(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.state(1, 6)
+        pbx.queue("QueueCallerJoin", 1, "support", Position="1")
+        pbx.queue("QueueCallerAbandon", 1, "support")
+        pbx.queue("QueueCallerLeave", 1, "support")
+        assert pbx.calls()[0].queue.outcome is QueueOutcome.TIMEOUT  # type: ignore[union-attr]
+        pbx.queue("QueueCallerJoin", 1, "billing", Position="3")
+        assert pbx.calls()[0].state is CallState.QUEUED
+        pbx.phone(2, 104, of=1)
+        pbx.dial(1, 2)
+        pbx.state(2, 6)
+        pbx.dialled(1, 2, "ANSWER")
+        pbx.queue("QueueCallerLeave", 1, "billing")
+        pbx.queue("AgentConnect", 1, "billing", **pbx.dest(2))
+        pbx.bridge(2, 1)
+        pbx.hang_up(1, 2)
+        (call,) = pbx.over()
+        assert call.queue is not None
+        assert (call.queue.name, call.queue.outcome) == ("billing", QueueOutcome.ANSWERED)
+        assert (call.end_reason, call.missed) == (CallEndReason.COMPLETED, False)
+
+    def test_an_hour_in_the_queue_keeps_the_call_small(self) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.queue("QueueCallerJoin", 1, "support", Position="1")
+        for number in range(2, 302):
+            pbx.phone(number, 101, of=1)
+            pbx.dial(1, number)
+            pbx.dialled(1, number, "NOANSWER")
+            pbx.hang_up(number)
+        pbx.gives_up(1)
+        pbx.hang_up(1)
+        (call,) = pbx.over()
+        assert len(call.legs) == 200
+        assert len(call.timeline) == 400
+        assert (call.timeline[0].what, call.timeline[-1].what) == ("arrived", "ended")
+
+    def test_gave_up_after_the_queue_had_given_up(self) -> None:
+        """While "nobody is available" plays: the queue failed the caller, not the other way round."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.state(1, 6)
+        pbx.queue("QueueCallerJoin", 1, "support", Position="1")
+        pbx.queue("QueueCallerAbandon", 1, "support")
+        pbx.queue("QueueCallerLeave", 1, "support")
+        pbx.gives_up(1)
+        pbx.hang_up(1)
+        assert pbx.over()[0].end_reason is CallEndReason.NO_ANSWER
+
+
+class TestOutbound:
+    def outbound(self) -> Pbx:
+        pbx = Pbx()
+        pbx.agent_dials(1, 101, "+79003334455")
+        pbx.trunk_leg(2, of=1)
+        pbx.dial(1, 2, "+79003334455@trunk")
+        pbx.answer(1, 2)
+        assert pbx.calls()[0].talking_to == "PJSIP/trunk"
+        return pbx
+
+    def test_customer_is_passed_on_blind(self) -> None:
+        pbx = self.outbound()
+        pbx.blind(1, 2, "102")
+        pbx.hang_up(1)
+        pbx.phone(3, 102, of=1)
+        pbx.dial(2, 3)
+        assert pbx.calls()[0].state is CallState.RINGING
+        pbx.answer(2, 3)
+        (call,) = pbx.calls()
+        assert (call.state, call.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
+        pbx.hang_up(3, 2)
+        (call,) = pbx.over()
+        assert (call.direction, call.did, call.caller.number) == (Direction.OUTBOUND, "+79003334455", "101")
+        assert transfers(call) == [(TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.ANSWERED)]
+        assert call.end_reason is CallEndReason.COMPLETED
+
+    def test_customer_is_passed_on_attended(self) -> None:
+        pbx = self.outbound()
+        pbx.agent_dials(3, 101, "102")
+        pbx.phone(4, 102, of=3)
+        pbx.dial(3, 4)
+        pbx.answer(3, 4)
+        pbx.leave(1, "bridge-1")
+        pbx.link(4, 1)
+        pbx.bridge(4, to="bridge-1", swap=1)
+        pbx.attended(1, 3, 2, 4)
+        pbx.hang_up(1, 3)
+        outbound, consultation = pbx.calls()
+        assert (outbound.state, outbound.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
+        assert consultation.end_reason is CallEndReason.COMPLETED
+        pbx.hang_up(2, 4)
+        assert len(pbx.over()) == 2
+
+    def test_dialer_calls_the_customer_first(self) -> None:
+        pbx = Pbx()
+        pbx.trunk_leg(1, of=1)
+        pbx.dial(None, 1, "+79003334455@trunk")
+        (call,) = pbx.calls()
+        assert (call.direction, call.did, call.state) == (
+            Direction.OUTBOUND,
+            "+79003334455",
+            CallState.RINGING,
+        )
+        pbx.dialled(None, 1, "ANSWER")
+        pbx.phone(2, 101, of=1)
+        pbx.dial(1, 2)
+        pbx.answer(1, 2)
+        (call,) = pbx.calls()
+        assert (call.state, call.talking_to) == (CallState.ANSWERED, "PJSIP/agent101")
+        pbx.hang_up(1, 2)
+        assert pbx.over()[0].end_reason is CallEndReason.COMPLETED
+
+    def test_click_to_call_of_a_colleague_is_internal(self) -> None:
+        pbx = Pbx()
+        pbx.phone(1, 101, of=1)
+        pbx.dial(None, 1)
+        pbx.dialled(None, 1, "ANSWER")
+        pbx.phone(2, 102, of=1)
+        pbx.dial(1, 2)
+        pbx.answer(1, 2)
+        (call,) = pbx.calls()
+        assert (call.direction, call.did, call.caller.number) == (Direction.INTERNAL, "102", "101")
+
+
+class TestTransfers:
+    def talking(self) -> Pbx:
+        pbx = Pbx()
+        pbx.customer()
+        pbx.phone(2, 101, of=1)
+        pbx.dial(1, 2)
+        pbx.answer(1, 2)
+        return pbx
+
+    def test_several_in_a_row(self) -> None:
+        pbx = self.talking()
+        pbx.blind(2, 1, "102")
+        pbx.hang_up(2)
+        pbx.phone(3, 102, of=1)
+        pbx.dial(1, 3)
+        pbx.answer(1, 3)
+        pbx.blind(3, 1, "103")
+        pbx.hang_up(3)
+        pbx.phone(4, 103, of=1)
+        pbx.dial(1, 4)
+        pbx.dialled(1, 4, "BUSY")
+        pbx.hang_up(4, cause=17)
+        pbx.hang_up(1)
+        (call,) = pbx.over()
+        assert transfers(call) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.ANSWERED),
+            (TransferKind.BLIND, "PJSIP/agent102", "103", TransferOutcome.BUSY),
+        ]
+        assert legs(call) == [
+            ("101", LegEndReason.TRANSFERRED),
+            ("102", LegEndReason.TRANSFERRED),
+            ("103", LegEndReason.BUSY),
+        ]
+        assert (call.end_reason, call.missed) == (CallEndReason.COMPLETED, False)
+
+    def test_given_to_nobody(self) -> None:
+        pbx = self.talking()
+        pbx.blind(2, 1, "199")
+        pbx.hang_up(2, 1)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "199", TransferOutcome.FAILED)
+        ]
+
+    def test_blonde_by_refer(self) -> None:
+        """The consulted phone still rings when the agent hands over: its channel comes with the second call."""
+        pbx = self.talking()
+        pbx.agent_dials(3, 101, "102")
+        pbx.phone(4, 102, of=3)
+        pbx.dial(3, 4)
+        pbx.attended(2, 3, 1)
+        inbound, consultation = pbx.calls()
+        assert inbound.state is CallState.RINGING
+        assert legs(inbound) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
+        pbx.hang_up(2, 3)
+        pbx.answer(1, 4)
+        inbound, consultation = pbx.calls()
+        assert (inbound.state, inbound.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
+        assert transfers(inbound) == [
+            (TransferKind.BLONDE, "PJSIP/agent101", "102", TransferOutcome.ANSWERED)
+        ]
+        assert consultation.state is CallState.ENDED
+        pbx.hang_up(1, 4)
+        pbx.over()
+
+    def test_customer_swapped_into_the_consultation(self) -> None:
+        """The other way round: the customer's channel moves to the bridge of the consultation."""
+        pbx = self.talking()
+        pbx.agent_dials(3, 101, "102")
+        pbx.phone(4, 102, of=3)
+        pbx.dial(3, 4)
+        pbx.answer(3, 4)
+        pbx.leave(3, "bridge-3")
+        pbx.leave(1, "bridge-1")
+        pbx.bridge(1, to="bridge-3", swap=3)
+        pbx.attended(2, 3, 1, 4)
+        pbx.hang_up(2, 3)
+        inbound, _ = pbx.calls()
+        assert (inbound.caller.number, inbound.talking_to) == (CLIENT, "PJSIP/agent102")
+        assert legs(inbound) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
+        pbx.hang_up(1, 4)
+        assert [call.end_reason for call in pbx.over()] == [CallEndReason.COMPLETED] * 2
+
+    def test_parked_and_fetched_by_a_colleague(self) -> None:
+        pbx = self.talking()
+        pbx.blind(2, 1, "700")
+        pbx.hang_up(2)
+        pbx.bridge(1, to="parking")
+        pbx.agent_dials(3, 102, "701")
+        pbx.leave(1, "parking")
+        pbx.bridge(1, to="talk")
+        pbx.bridge(3, to="talk")
+        inbound, fetch = pbx.calls()
+        assert (inbound.state, inbound.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
+        assert legs(inbound) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
+        assert transfers(inbound)[0][3] is TransferOutcome.ANSWERED
+        assert fetch.state is CallState.ENDED
+        pbx.hang_up(1, 3)
+        pbx.over()
+
+    def test_two_customers_in_a_conference_stay_two_calls(self) -> None:
+        pbx = Pbx()
+        pbx.customer(1)
+        pbx.customer(2, cid="+79004445566")
+        pbx.bridge(1, 2, to="conference")
+        pbx.link(2, 1)
+        pbx.leave(2, "conference")
+        pbx.hang_up(2, 1)
+        assert [call.caller.number for call in pbx.over()] == [CLIENT, "+79004445566"]
+
+
+class TestHolds:
+    def test_hold_shows_on_call_and_leg(self) -> None:
+        pbx = TestTransfers().talking()
+        pbx.say("Unhold", **pbx.channels[2])  # comes also where nobody held
+        pbx.say("Hold", **pbx.channels[2])
+        (call,) = pbx.calls()
+        assert (call.state, call.legs[0].state, call.holds[0].by) == ("held", "held", "PJSIP/agent101")
+        pbx.say("Unhold", **pbx.channels[2])
+        (call,) = pbx.calls()
+        assert (call.state, call.legs[0].state) == ("answered", "answered")
+        assert call.holds[0].ended_at is not None
+        assert len(call.holds) == 1
