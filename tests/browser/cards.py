@@ -107,7 +107,9 @@ def card(call_id: str = "main-1", rev: int = 10, state: str = "ringing", **chang
     return Card.model_validate(fields | changes).to_dict()
 
 
-def closed(call_id: str = "main-1", rev: int = 20, reason: str = "caller_gave_up", **changes: Any) -> dict[str, Any]:
+def closed(
+    call_id: str = "main-1", rev: int = 20, reason: str = "caller_gave_up", **changes: Any
+) -> dict[str, Any]:
     call = {"state": "ended", "ended_at": ago(), "end_reason": "abandoned"} | changes.pop("call", {})
     return card(call_id, rev, "closed", close_reason=reason, call=call, **changes)
 
@@ -118,7 +120,12 @@ def several(call_id: str = "main-2", rev: int = 10, **changes: Any) -> dict[str,
         "caller": {"display_number": "+7 903 555-11-22"},
         "call": {"number": "+79035551122"},
         "candidates": [
-            {"customer_id": "7", "name": "ООО «Ромашка»", "why": "контактный номер договора 77-2", "score": 0.4},
+            {
+                "customer_id": "7",
+                "name": "ООО «Ромашка»",
+                "why": "контактный номер договора 77-2",
+                "score": 0.4,
+            },
             {"customer_id": "8", "name": "Пётр Ильин", "why": "звонил с этого номера вчера", "score": 0.9},
         ],
         "greeting": None,

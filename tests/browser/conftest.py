@@ -1,6 +1,5 @@
 """A real Chromium for the page, one a test process, and the page built."""
 
-import asyncio
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,7 +45,7 @@ async def browser(chromium: Path, page_is_built: None) -> AsyncIterator[Browser]
         browser = await playwright.chromium.launch(
             executable_path=str(chromium),
             # No sandbox: in a container the tests run as root. No /dev/shm: it is small there.
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--renderer-process-limit=1"],
         )
         yield browser
         await browser.close()
@@ -58,10 +57,14 @@ async def server(page_is_built: None) -> AsyncIterator[StandIn]:
         yield stand_in
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def context(browser: Browser, server: StandIn) -> AsyncIterator[BrowserContext]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """One for all tests, a process of Chromium's own for each would be most of their time; see `page`."""
     context = await browser.new_context(
-        base_url=server.url, locale="ru-RU", timezone_id="Europe/Moscow", viewport={"width": 1280, "height": 800}
+        locale="ru-RU",
+        timezone_id="Europe/Moscow",
+        viewport={"width": 1280, "height": 800},
+        reduced_motion="reduce",  # nothing that moves has to be painted
     )
     context.set_default_timeout(PATIENCE_MS)
     yield context
@@ -69,14 +72,19 @@ async def context(browser: Browser, server: StandIn) -> AsyncIterator[BrowserCon
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A tab; anything it complains about (an exception, a refused script, a file that is missing) fails the test."""
+async def page(context: BrowserContext, server: StandIn) -> AsyncIterator[Page]:
+    """A tab that remembers nothing: a session is kept a tab, a language a server, and each test has its own of both.
+
+    Anything it complains about (an exception, a refused script or style) fails the test.
+    """
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message.text) else None)
+    page.on(
+        "console", lambda message: complaints.append(message.text) if _is_complaint(message.text) else None
+    )
     yield page
-    await asyncio.sleep(0)
+    await page.close()
     assert complaints == []
 
 

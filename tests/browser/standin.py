@@ -25,6 +25,7 @@ from shared.settings import Settings
 from tests.browser.cards import AGENT
 
 PASSWORD = "open sesame"
+TOKEN = "good-token"
 CHANNEL = f"agent:{AGENT['login']}"
 EPOCH = "one"
 
@@ -63,11 +64,16 @@ class StandIn:
         """Every link ends, and none comes back before `restore`."""
         self.open_for_links.clear()
         for socket in list(self._sockets):
-            await socket.close(3001)
+            await socket.close(3001, "shutdown")
 
-    async def close(self, code: int) -> None:
+    async def close(self, code: int, reason: str) -> None:
+        """Without a reason centrifuge-js does not look at the code and reconnects, whatever it is."""
         for socket in list(self._sockets):
-            await socket.close(code)
+            await socket.close(code, reason)
+
+    def session(self) -> dict[str, Any]:
+        """What the page keeps of a sign-in."""
+        return {"token": TOKEN, "expiresAt": _in_a_shift(), "agent": self.agent}
 
     def restore(self) -> None:
         self.open_for_links.set()
@@ -90,13 +96,14 @@ class StandIn:
         return self._token()
 
     async def _refresh(self, request: Request) -> Response:
-        if not self.tokens_valid or not request.headers.get("authorization", "").startswith("Bearer good"):
+        if not self.tokens_valid or not request.headers.get("authorization", "").startswith(
+            f"Bearer {TOKEN}"
+        ):
             return _problem(401, "The token has expired. Sign in again.")
         return self._token()
 
     def _token(self) -> Response:
-        expires = iso_ms(datetime.now(UTC) + timedelta(hours=12))
-        return JSONResponse({"token": "good token", "expires_at": expires, "agent": self.agent})
+        return JSONResponse({"token": TOKEN, "expires_at": _in_a_shift(), "agent": self.agent})
 
     async def _link(self, socket: WebSocket) -> None:
         if not self.open_for_links.is_set():
@@ -155,8 +162,17 @@ class StandIn:
         return {"data": self.history[offset - 1], "offset": offset}
 
 
+def _in_a_shift() -> str:
+    return iso_ms(datetime.now(UTC) + timedelta(hours=12))
+
+
 def _problem(status: int, detail: str) -> Response:
-    document = {"type": "urn:callcard:error:unauthorised", "title": "Sign-in needed", "status": status, "detail": detail}
+    document = {
+        "type": "urn:callcard:error:unauthorised",
+        "title": "Sign-in needed",
+        "status": status,
+        "detail": detail,
+    }
     return JSONResponse(document, status_code=status, media_type="application/problem+json")
 
 

@@ -135,9 +135,12 @@ function remember(seen: ReadonlyMap<string, number>, card: Card): Map<string, nu
   return next;
 }
 
-const RANK = { ringing: 0, answered: 1, held: 2, closed: 3 } as const;
+const RANK = { ringing: 0, closed: 1, answered: 2, held: 3 } as const;
 
-/** What is on the screen, from top to bottom: what rings, the conversation, what is on hold, what closes. */
+/**
+ * What is on the screen, from top to bottom: what rings, what just ended (small, soon gone, and its reason must be
+ * seen), the conversation, what is on hold.
+ */
 export function onScreen(desk: Desk): Card[] {
   return desk.shown.map((shown) => shown.card).sort((a, b) => RANK[a.state] - RANK[b.state]);
 }

@@ -22,7 +22,7 @@ export function count(value: number, language: Language): string {
 
 /** `14:20` */
 export function time(at: Date, language: Language): string {
-  return new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(at);
+  return new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" }).format(at);
 }
 
 /** `today, 14:20`, `yesterday, 09:05`, `12 Mar, 16:40`, `12 Mar 2024`: as exact as the distance asks for. */
@@ -34,20 +34,16 @@ export function moment(iso: string, now: Date, language: Language): string {
     const day = new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(days, "day");
     return `${day}, ${time(at, language)}`;
   }
-  const sameYear = at.getFullYear() === now.getFullYear();
-  return new Intl.DateTimeFormat(
-    language,
-    sameYear
-      ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }
-      : { day: "numeric", month: "short", year: "numeric" },
-  ).format(at);
+  const day = date(iso, now, language);
+  return at.getFullYear() === now.getFullYear() ? `${day}, ${time(at, language)}` : day;
 }
 
-/** `12 Mar 2026` */
-export function date(iso: string, language: Language): string {
+/** `12 Mar`, and the year if it is another one. */
+export function date(iso: string, now: Date, language: Language): string {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return iso;
-  return new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" }).format(at);
+  const year = at.getFullYear() === now.getFullYear() ? {} : ({ year: "numeric" } as const);
+  return new Intl.DateTimeFormat(language, { day: "numeric", month: "short", ...year }).format(at);
 }
 
 /** Days since 1970 on the calendar of the person who looks. */

@@ -160,12 +160,12 @@ test("clocks that are nearly the same count as the same", () => {
   assert.equal(run(connected([], [], T0 + 600_000)).clockOffset, 600_000);
 });
 
-test("what rings is above the conversation, what is over below", () => {
+test("what rings is on top, then what just ended, then the conversation", () => {
   const desk = run(
     cards(card("over", 1), card("held", 1, "held"), card("talk", 1, "answered")),
     cards(card("over", 2, "closed", "ended"), card("ring", 1)),
   );
-  assert.deepEqual(states(desk), ["ring ringing", "talk answered", "held held", "over closed"]);
+  assert.deepEqual(states(desk), ["ring ringing", "over closed", "talk answered", "held held"]);
   assert.deepEqual(conversations(desk).map((one) => one.call_id), ["talk", "held"]);
 });
 

@@ -166,7 +166,7 @@ function sections(card: Card, language: Language, now: Date, t: Texts): (Templat
     section(t.tickets, card.tickets, (ticket) =>
       row(
         linked(ticket.subject, ticket.url),
-        [ticket.number, ticket.status, ticket.opened_at && t.since(date(ticket.opened_at, language))],
+        [ticket.number, ticket.status, ticket.opened_at && t.since(date(ticket.opened_at, now, language))],
         t.source(ticket.source),
       ),
     ),
@@ -177,7 +177,7 @@ function sections(card: Card, language: Language, now: Date, t: Texts): (Templat
           order.number,
           order.status,
           order.amount && money(order.amount, language),
-          order.ordered_at && date(order.ordered_at, language),
+          order.ordered_at && date(order.ordered_at, now, language),
         ],
         t.source(order.source),
       ),

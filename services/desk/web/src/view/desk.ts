@@ -78,6 +78,13 @@ export class CallcardDesk extends LitElement {
     this.push.start();
   }
 
+  private async signedIn(session: Session): Promise<void> {
+    this.begin(session);
+    await this.updateComplete;
+    // The form had the focus and is gone: the keyboard goes on where the calls are.
+    this.querySelector("main")?.focus();
+  }
+
   private end(bySystem: boolean): void {
     this.push?.stop();
     this.push = null;
@@ -200,7 +207,7 @@ export class CallcardDesk extends LitElement {
           .language=${this.language}
           .apiUrl=${this.config.apiUrl}
           .expired=${this.sessionEnded}
-          @signed-in=${(event: SignedInEvent) => this.begin(event.session)}
+          @signed-in=${(event: SignedInEvent) => this.signedIn(event.session)}
         ></sign-in>
       </main>
     `;
@@ -211,7 +218,7 @@ export class CallcardDesk extends LitElement {
     return html`
       ${this.banner(t)}
       <div class="workplace">
-        <main aria-label=${t.desk} @card-painted=${(event: PaintedEvent) => this.painted(event.card)}>
+        <main tabindex="-1" aria-label=${t.desk} @card-painted=${(event: PaintedEvent) => this.painted(event.card)}>
           ${cards.length === 0
             ? this.waiting(t)
             : html`<div class="cards" data-count=${cards.length}>
