@@ -1,17 +1,41 @@
 """The push bus: desk, history and live stream of a channel always agree, whatever order cards come in."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from shared.contracts.card import Card
-from shared.push import DeskReader, Heard, Position, PushPublisher, agent_channel, bus_name
+from shared.contracts.card import Card, CardState
+from shared.contracts.push import Receipt
+from shared.push import (
+    HISTORY_LENGTH,
+    RECEIPTS_STREAM,
+    ChannelState,
+    DeskReader,
+    Heard,
+    Position,
+    PushPublisher,
+    add_receipt,
+    agent_channel,
+    bus_name,
+    decode_receipt,
+)
 
 NOW = datetime.now(UTC)
 
 
-def make_card(call_id: str = "main-1", rev: int = 1, state: str = "ringing", agent: str = "101") -> Card:
+def make_card(
+    call_id: str = "main-1",
+    rev: int = 1,
+    state: str = "ringing",
+    agent: str = "101",
+    expires_in: timedelta = timedelta(hours=1),
+) -> Card:
     return Card.model_validate(
         {
             "call_id": call_id,
@@ -22,7 +46,7 @@ def make_card(call_id: str = "main-1", rev: int = 1, state: str = "ringing", age
             "call": {"pbx": "main", "direction": "inbound", "state": "ringing", "started_at": NOW},
             "match": "none",
             "caller": {},
-            "expires_at": NOW + timedelta(hours=1),
+            "expires_at": NOW + expires_in,
             "timings": {"arrived": NOW},
         }
     )
@@ -62,3 +86,190 @@ async def test_a_stale_update_neither_overwrites_nor_reopens(redis: Redis) -> No
     state = await reader.read("agent:101")
     assert state.cards == ()
     assert state.position.offset == 2
+
+
+def revs(state: ChannelState) -> dict[str, int]:
+    """The desk: call -> rev."""
+    cards = [orjson.loads(card) for card in state.cards]
+    return {card["call_id"]: card["rev"] for card in cards}
+
+
+@pytest.fixture
+async def start(redis: Redis) -> Position:
+    """Where `agent:101` begins."""
+    return (await DeskReader(redis).read("agent:101")).position
+
+
+async def test_a_newer_rev_opens_a_closed_card_again(redis: Redis) -> None:
+    """A phone that was not answered may ring for the same call once more."""
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    await publisher.publish_card(make_card(rev=1))
+    await publisher.publish_card(make_card(rev=2, state="closed"))
+    await publisher.publish_card(make_card(rev=3))
+    assert revs(await reader.read("agent:101")) == {"main-1": 3}
+
+
+async def test_revs_beyond_2_to_53_are_told_apart(redis: Redis) -> None:
+    publisher = PushPublisher(redis)
+    assert await publisher.publish_card(make_card(rev=2**53 + 1)) == 1
+    assert await publisher.publish_card(make_card(rev=2**53)) == 0
+    assert await publisher.publish_card(make_card(rev=2**53 + 2)) == 2
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 12), st.sampled_from(list(CardState))),
+        max_size=25,
+    )
+)
+async def test_any_order_and_any_duplicates_end_with_the_highest_rev(
+    redis: Redis, published: list[tuple[str, int, CardState]]
+) -> None:
+    """One rev is one document, as the card API makes them; they come late, twice, and in any order."""
+    agent = f"agent-{next(_numbers)}"
+    channel = agent_channel(agent)
+    truth = {(call, rev): state for call, rev, state in published}
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    start = (await reader.read(channel)).position
+
+    offsets = [
+        await publisher.publish_card(make_card(call, rev, truth[call, rev], agent))
+        for call, rev, _ in published
+    ]
+
+    highest = {call: max(rev for c, rev in truth if c == call) for call, _ in truth}
+    state = await reader.read(channel, start)
+    assert revs(state) == {c: r for c, r in highest.items() if truth[c, r] is not CardState.CLOSED}
+    # Nobody hears a rev that is not newer than what was heard before, and no number is left out.
+    accepted = [offset for offset in offsets if offset]
+    assert accepted == list(range(1, len(accepted) + 1)) == [p.offset for p in state.missed]
+    heard: dict[str, int] = {}
+    for publication in state.missed:
+        card = orjson.loads(publication.data)["card"]
+        assert card["rev"] > heard.get(card["call_id"], -1)
+        heard[card["call_id"]] = card["rev"]
+    assert heard == highest
+
+
+_numbers = itertools.count()
+
+
+async def test_a_ring_all_in_one_round_trip_also_after_redis_forgot_the_script(redis: Redis) -> None:
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    cards = [make_card(agent=agent) for agent in ("101", "102", "103")]
+    await publisher.publish_cards(cards)
+    await redis.script_flush()
+    await publisher.publish_cards([make_card(rev=2, agent="101"), make_card(rev=1, agent="102")])
+    await publisher.publish_cards([])
+    states = [await reader.read(agent_channel(agent)) for agent in ("101", "102", "103")]
+    assert [revs(state) for state in states] == [{"main-1": 2}, {"main-1": 1}, {"main-1": 1}]
+    assert [state.position.offset for state in states] == [2, 1, 1]
+
+
+async def test_an_expired_card_leaves_the_desk_by_itself(redis: Redis) -> None:
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    await publisher.publish_card(make_card("over", expires_in=timedelta(seconds=-1)))
+    await publisher.publish_card(make_card("open"))
+    assert revs(await reader.read("agent:101")) == {"open": 1}
+    assert await redis.hkeys(f"{bus_name('agent:101')}:revs") == [b"open"]
+
+
+async def test_recovery_is_all_or_nothing(redis: Redis, start: Position) -> None:
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    for n in range(1, HISTORY_LENGTH + 6):
+        await publisher.publish("agent:101", b"%d" % n)
+    oldest = await reader.read("agent:101", Position(start.epoch, 5))
+    assert oldest.recovered
+    assert [p.offset for p in oldest.missed] == list(range(6, HISTORY_LENGTH + 6))
+    assert oldest.missed[0].data == b"6"
+    for known in (
+        Position(start.epoch, 4),
+        Position("another", 100),
+        Position(start.epoch, HISTORY_LENGTH + 6),
+        Position("", 0),
+        None,
+    ):
+        state = await reader.read("agent:101", known)
+        assert not state.recovered
+        assert state.missed == ()
+    nothing = await reader.read("agent:101", oldest.position)
+    assert nothing.recovered
+    assert nothing.missed == ()
+
+
+async def test_history_by_offset_in_both_directions(redis: Redis, start: Position) -> None:
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    for n in range(1, 6):
+        await publisher.publish("agent:101", b"%d" % n)
+
+    async def offsets(since: int | None, limit: int, reverse: bool = False) -> list[int]:
+        position, publications = await reader.history("agent:101", since, limit, reverse=reverse)
+        assert position == Position(start.epoch, 5)
+        return [p.offset for p in publications]
+
+    assert await offsets(None, 0) == []
+    assert await offsets(None, 2) == [1, 2]
+    assert await offsets(2, 10) == [3, 4, 5]
+    assert await offsets(None, 2, reverse=True) == [5, 4]
+    assert await offsets(3, 10, reverse=True) == [2, 1]
+
+
+async def test_rebuilding_keeps_what_is_newer_and_begins_a_new_epoch(redis: Redis, start: Position) -> None:
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    assert not await publisher.desk_is_fresh()
+    assert not (await reader.read("agent:101")).complete
+    await publisher.publish_card(make_card("newer", rev=9))
+    await publisher.publish_card(make_card("over", rev=9, state="closed"))
+
+    await publisher.rebuild_desk(
+        [make_card("newer", rev=8), make_card("over", rev=8), make_card("lost")], ["102"]
+    )
+
+    state = await reader.read("agent:101", start)
+    assert revs(state) == {"newer": 9, "lost": 1}
+    assert state.position.epoch != start.epoch
+    assert not state.recovered
+    assert state.complete
+    assert await publisher.desk_is_fresh()
+
+
+@pytest.mark.parametrize("name", [b"callcard:push:{agent:1}01}", b"callcard:push:{line:support}"])
+def test_a_channel_name_survives_the_bus(name: bytes) -> None:
+    heard = Heard.parse(name, b'e1 7 1795298400000000 3 main 1\n{"a":\t1}')
+    assert bus_name(heard.channel).encode() == name
+    assert (heard.offset, heard.published_at, heard.call_id, heard.data) == (
+        7,
+        1795298400.0,
+        "main 1",
+        b'{"a":\t1}',
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        (b"callcard:push:{a}", b"no line break"),
+        (b"other", b"e 1 1 1 \n{}"),
+        (b"callcard:push:{a}", b"e x 1 1 c\n{}"),
+    ],
+)
+def test_what_is_not_of_the_bus_is_refused(name: bytes, payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"bus|invalid literal"):
+        Heard.parse(name, payload)
+
+
+async def test_a_publication_on_two_lines_would_break_the_frame_and_is_refused(redis: Redis) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        await PushPublisher(redis).publish("notices", b'{\n"a": 1}')
+
+
+async def test_a_receipt_comes_back_as_it_was(redis: Redis) -> None:
+    receipt = Receipt(
+        what="card.shown", agent="101", client="c1", call_id="main-1", rev=3, received_at=NOW.replace(microsecond=0)
+    )  # fmt: skip
+    await add_receipt(redis, receipt)
+    ((_, fields),) = await redis.xrange(RECEIPTS_STREAM)
+    assert decode_receipt(fields) == receipt
+    with pytest.raises(ValueError, match="field 'r'"):
+        decode_receipt({})
