@@ -2,7 +2,9 @@
 
 import os
 import random
+import select
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -53,10 +55,26 @@ def start() -> Asterisk:
     """Start an instance. Raises RuntimeError with what Asterisk said if it does not come up."""
     sip = _free_block()
     asterisk = Asterisk(sip + _AMI, sip, root() / "srv" / f"ast-{sip + _AMI}")
+    start_again(asterisk)
+    return asterisk
+
+
+def start_again(asterisk: Asterisk) -> None:
+    """Start it, on the same ports, after `kill`. Raises as `start`."""
     done = _script("start", asterisk)
     if done.returncode != 0:
         raise RuntimeError(f"Asterisk did not start: {done.stdout}{done.stderr}")
-    return asterisk
+
+
+def kill(asterisk: Asterisk) -> None:
+    """End it without a word, as a crash does. Returns when it is gone."""
+    pid = int((asterisk.folder / "run" / f"asterisk-{asterisk.ami_port}.pid").read_text())
+    gone = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(gone, signal.SIGKILL)
+        select.select([gone], [], [])
+    finally:
+        os.close(gone)
 
 
 def stop(asterisk: Asterisk, keep: bool) -> None:

@@ -1,12 +1,16 @@
 """The first ring, for real: calls through Asterisk 22, seen on the tabs of the agents they are for, and on no other."""
 
+import asyncio
+
 import pytest
 
 from shared.contracts.call import CallEndReason, Direction, Presentation
 from shared.contracts.card import Card, CardState, CloseReason, MatchKind
+from tests.asterisk import pbx
 from tests.asterisk.calls.scenarios import BILLING, CLIENT, IVR, SUPPORT, pstn
 from tests.asterisk.calls.world import World
 from tests.asterisk.conftest import Product
+from tests.asterisk.pbx import Asterisk
 from tests.e2e.stack import Stack, Tab
 
 pytestmark = pytest.mark.asterisk
@@ -290,3 +294,33 @@ async def test_listener_that_comes_in_mid_call_shows_the_card(
         assert (call.direction, call.end_reason) == (Direction.INBOUND, CallEndReason.COMPLETED)
         assert call.gap
         await nothing_came(stack, two)
+
+
+async def test_crash_of_the_pbx_closes_what_it_ended_and_the_next_call_shows(
+    asterisk: Asterisk, stack: Stack, world: World
+) -> None:
+    tab = await stack.tab("101")
+    lost = await pstn(world, SUPPORT)
+    phone = await world.a[101].next_call()
+    card = await tab.card(rings)
+    await phone.answer()
+    await answered(tab, card.call_id)
+
+    # No Hangup, no Shutdown event: AMI just ends, and nobody tells the phones.
+    pbx.kill(asterisk)
+    await asyncio.to_thread(pbx.start_again, asterisk)
+
+    assert (await tab.closed(card.call_id)).close_reason is CloseReason.ENDED
+    call = await stack.stored(card.call_id)
+    assert (call.end_reason, call.gap) == (CallEndReason.UNKNOWN, True)
+
+    for line in (lost, phone):
+        await line.hangup()
+    for agent in world.a.values():
+        await agent.register()
+    caller = await pstn(world, SUPPORT, STRANGER)
+    await world.a[101].next_call()
+    second = await tab.card(lambda c: rings(c) and c.call.number == STRANGER)
+    assert list(tab.shown) == [second.call_id]
+    await caller.hangup()
+    await tab.closed(second.call_id)
