@@ -1,6 +1,7 @@
 """One WebSocket connection from accept to close: the effects of its session, carried out."""
 
 import asyncio
+import contextlib
 import math
 import secrets
 import time
@@ -102,9 +103,10 @@ class Gateway:
         self._draining = True
         for connection in self._connections:
             connection.client.close(SHUTDOWN)
-        finished = [connection.finished.wait() for connection in self._connections]
-        if finished:
-            await asyncio.wait([asyncio.ensure_future(f) for f in finished], timeout=CLOSE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for connection in list(self._connections):
+                    await connection.finished.wait()
 
     def take_place(self, login: str) -> bool:
         """Count one more connection of the agent; False if there are enough of them."""

@@ -56,12 +56,14 @@ class _Seat:
 
 
 class _Channel:
-    __slots__ = ("early", "held", "name", "position", "published", "seats", "subscribed")
+    __slots__ = ("acknowledged", "early", "held", "name", "position", "published", "seats", "subscribed")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.seats: dict[Client, _Seat] = {}
+        # Set while Redis sends us the channel; `acknowledged` counts how often it began to.
         self.subscribed = asyncio.Event()
+        self.acknowledged = 0
         # The last message heard; None until the first read. Messages before that wait in `early`.
         self.position: Position | None = None
         self.early: list[Heard] = []
@@ -107,6 +109,7 @@ class Hub:
                 if is_new:
                     await self._tell("SUBSCRIBE", name)
                 await channel.subscribed.wait()
+                acknowledged = channel.acknowledged
                 state = await self._read(name, known)
         except _FAILURES as error:
             self.leave(client, name)
@@ -122,6 +125,9 @@ class Hub:
         if channel.position is None:
             channel.position = state.position
             early, channel.early = channel.early, []
+            if channel.acknowledged != acknowledged:
+                # The link was lost during the first read: what was published in between was heard by nobody.
+                self._repair_later(channel, [])
             for heard in early:
                 self._hear(channel, heard)
         reply(state)
@@ -329,6 +335,7 @@ class Hub:
         if channel is None:
             return
         channel.subscribed.set()
+        channel.acknowledged += 1
         if channel.position is not None:
             # The link was away: what was published in between is in the history, or the epoch is a new one.
             self._repair_later(channel, [])
