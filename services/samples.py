@@ -148,7 +148,7 @@ def sample_callers() -> list[tuple[str, str]]:
     known = [(numbers[0], "") for _, numbers, _, _ in _PERSONS] + [
         (n[0], name) for name, n, _, _ in _COMPANIES
     ]
-    return [*known, *_STRANGERS]
+    return list(dict.fromkeys([*known, *_STRANGERS]))  # a shared number calls as often as any
 
 
 def sample_agents() -> list[Agent]:

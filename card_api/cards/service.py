@@ -84,6 +84,7 @@ class CardService:
         # Cards that Redis has not taken yet; only the newest of each agent and call.
         self._outbox: dict[tuple[str, str], Card] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failing = False
         self._log = logger("cards")
         metrics.open_calls.set_function(lambda: len(self._open))
 
@@ -238,11 +239,26 @@ class CardService:
         except DATABASE_ERRORS as error:
             status = SourceStatus.FAILED
             held.failed_at = perf_counter()
-            self._log.warning(
-                "the caller cannot be looked up", number=mask_number(number), reason=sentence(error)
-            )
+            self._say_failed(number, error)
+        else:
+            self._say_works()
         held.looking_up = None
         self._learn(held, found, status)
+
+    def _say_failed(self, number: str, error: BaseException) -> None:
+        """Once an outage, not once a call."""
+        if not self._failing:
+            self._failing = True
+            self._log.error(
+                "callers cannot be looked up: cards show the number alone",
+                number=mask_number(number),
+                reason=sentence(error),
+            )
+
+    def _say_works(self) -> None:
+        if self._failing:
+            self._failing = False
+            self._log.info("callers are looked up again")
 
     def _learn(self, held: OpenCall, found: Found, status: SourceStatus) -> None:
         report = SourceReport(SOURCE, status, round((perf_counter() - held.began) * 1000, 2))

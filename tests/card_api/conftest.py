@@ -1,0 +1,135 @@
+"""The card API on real servers, and its samples."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import asyncpg
+import httpx
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.service import ApiKeyService
+from card_api.app import card_api, now_utc
+from services.embedded import EmbeddedPostgres
+from services.samples import load_samples
+from shared.bus import CALLS_STREAM, encode_update
+from shared.contracts.call import CallUpdate
+from shared.db import create_engine
+from shared.settings import Settings
+
+SECRET = "a secret of the tests, long enough"
+PASSWORD = "correct horse"
+
+T = TypeVar("T")
+Send = Callable[..., Awaitable[None]]
+Client = httpx.AsyncClient
+
+
+async def until(look: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
+    """What `look` finds, asked again and again until it finds something."""
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):  # noqa: ASYNC110 - a server has no event to wait for
+            await asyncio.sleep(0.01)
+        return found
+
+
+@pytest.fixture(scope="session")
+def _sampled(postgres: EmbeddedPostgres, _migrated: str) -> str:
+    """Name of a database with the samples, to copy from: hashing passwords for each test would take longer than it."""
+
+    async def make() -> None:
+        connection = await asyncpg.connect(postgres.url)
+        await connection.execute(f'create database "sampled" template "{_migrated}"')
+        await connection.close()
+        engine = create_engine(named(postgres.url, "sampled"))
+        await load_samples(engine, PASSWORD)
+        await engine.dispose()
+
+    asyncio.run(make())
+    return "sampled"
+
+
+def named(url: str, database: str) -> str:
+    return url.rsplit("/", 1)[0] + "/" + database
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a database for this test alone: with the samples if it asks for them, else empty."""
+    wants = "_sampled" if "samples" in request.fixturenames else "_migrated"
+    template = request.getfixturevalue(wants)
+    name = f"card_api{next(_numbers)}"
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(postgres.url)
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(run(f'create database "{name}" template "{template}"'))
+    yield named(postgres.url, name)
+    asyncio.run(run(f'drop database if exists "{name}" with (force)'))
+
+
+@pytest.fixture
+def samples(database_url: str) -> None:
+    """This test's database has the sample customers, agents and calls."""
+
+
+@pytest.fixture(scope="session")
+def starter() -> ThreadPoolExecutor:
+    """A thread to start servers in while a loop runs; it must live as long as they do, so nobody ends it."""
+    return ThreadPoolExecutor(1)
+
+
+@pytest.fixture
+def send(redis: Redis) -> Send:
+    """Put updates on the bus, as a listener does."""
+
+    async def put(*updates: CallUpdate) -> None:
+        for update in updates:
+            await redis.xadd(CALLS_STREAM, encode_update(update))
+
+    return put
+
+
+@pytest.fixture
+async def client(database_url: str, redis_url: str, samples: None) -> AsyncIterator[Client]:
+    """An HTTP client of a running card API with the samples."""
+    settings = Settings(allowed_origins=["https://crm.example"])
+    async with card_api(settings, database_url=database_url, redis_url=redis_url, auth_secret=SECRET) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+
+            async def loaded() -> bool:
+                return (
+                    await http.get("/api/v1/me", headers={"Authorization": "Bearer x"})
+                ).status_code == 401
+
+            await until(loaded)
+            yield http
+
+
+@pytest.fixture
+async def token(client: Client) -> str:
+    """Of agent 101."""
+    return await sign_in(client, "101")
+
+
+async def sign_in(client: Client, login: str) -> str:
+    answer = await client.post("/api/v1/auth/sign-in", json={"login": login, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    got: str = answer.json()["token"]
+    return got
+
+
+@pytest.fixture
+async def api_key(engine: AsyncEngine) -> str:
+    return await ApiKeyService(ApiKeyRepository(engine), now_utc).create("CRM", ["lookup"])

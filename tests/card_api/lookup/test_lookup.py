@@ -1,0 +1,264 @@
+"""Finding a caller by number, in the table and over HTTP."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.expression import text
+
+from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.service import ApiKeyError, ApiKeyService
+from card_api.app import now_utc
+from card_api.audit.models import audit_log
+from card_api.calls.repository import CallRepository
+from card_api.calls.row import call_row
+from card_api.customers.repository import (
+    CustomerRecord,
+    PhoneRecord,
+    upsert_customers,
+)
+from card_api.lookup.ranking import rank
+from card_api.lookup.repository import FIND, LookupRepository
+from services.samples import SHARED_NUMBER, load_samples, sample_callers
+from shared.security import new_api_key
+from tests.card_api.conftest import until
+from tests.card_api.makers import DIRECTORY, ended
+
+HOSTILE = [
+    "' or '1'='1",
+    "'; drop table customers; --",
+    "+79001112233' union select 1 --",
+    "%",
+    "_",
+    "📞",
+    "\u202e33221110097+",
+    "x" * 10_000,
+    "9" * 10_000,
+]
+
+
+def add(number: str, **more: str) -> CustomerRecord:
+    return CustomerRecord(
+        more.pop("external_id", "1"), more.pop("name", "N"), phones=(PhoneRecord(number, number),)
+    )
+
+
+class TestStatement:
+    async def test_nobody_has_the_number(self, engine: AsyncEngine) -> None:
+        found = await LookupRepository(engine).find("+79990000000")
+        assert (found.customers, found.history) == ([], [])
+
+    async def test_one_customer_whole(self, engine: AsyncEngine, samples: None) -> None:
+        found = await LookupRepository(engine).find("+79001112233")
+        [peter] = found.customers
+        assert peter.name == "Иванов Пётр Сергеевич"
+        assert peter.category is not None
+        assert (peter.category.code, peter.category.label) == ("vip", "VIP")
+        assert [a.number for a in peter.accounts] == ["Д-100201"]
+        assert [t.number for t in peter.tickets] == ["T-4001"]
+        assert [(o.number, o.amount, o.source) for o in peter.orders] == [("70001", "4500.00 RUB", "sample")]
+        assert peter.purpose == "mobile"
+        assert found.history
+        assert [c.at for c in found.history] == sorted((c.at for c in found.history), reverse=True)
+
+    async def test_a_company_with_its_people(self, engine: AsyncEngine, samples: None) -> None:
+        [company] = (await LookupRepository(engine).find("+74951230001")).customers
+        assert (company.kind, [p.name for p in company.people]) == ("company", ["Рябова Инна Львовна"])
+
+    async def test_closed_tickets_are_not_shown(self, engine: AsyncEngine, samples: None) -> None:
+        [customer] = (await LookupRepository(engine).find("+79001112266")).customers
+        assert [t.status for t in customer.tickets] == ["открыта"]
+        async with engine.connect() as connection:
+            every = text("select count(*) from tickets where customer_id = cast(:id as uuid)")
+            assert await connection.scalar(every, {"id": customer.id}) == 2
+
+    async def test_several_share_a_number_and_keep_their_own_things(
+        self, engine: AsyncEngine, samples: None
+    ) -> None:
+        found = await LookupRepository(engine).find(SHARED_NUMBER)
+        assert {c.name for c in found.customers} == {
+            "Гайнутдинов Рамиль Маратович",
+            "Гайнутдинова Лилия Фаридовна",
+        }
+        assert rank(found.customers)[0].customer.tickets, "an open ticket ranks first"
+
+    async def test_history_of_one_customer_is_by_all_their_numbers(
+        self, engine: AsyncEngine, samples: None
+    ) -> None:
+        past = ended("other-number", number="+78432100001")
+        row = call_row(past, past.to_json(), DIRECTORY, lambda _: "RU")
+        await CallRepository(engine).store([row])
+        found = await LookupRepository(engine).find("+79001112233")
+        [call] = [c for c in found.history if c.call_id == "other-number"]
+        assert (call.agent, call.talk_seconds) == ("101", 57)
+
+    async def test_history_of_a_shared_number_tells_nothing_of_other_numbers(
+        self, engine: AsyncEngine, samples: None
+    ) -> None:
+        past = ended("own-number", number="+79172340010")
+        row = call_row(past, past.to_json(), DIRECTORY, lambda _: "RU")
+        await CallRepository(engine).store([row])
+        found = await LookupRepository(engine).find(SHARED_NUMBER)
+        assert "own-number" not in [c.call_id for c in found.history]
+
+    async def test_whatever_is_asked_for_is_a_value_and_matches_nobody(
+        self, engine: AsyncEngine, samples: None
+    ) -> None:
+        repository = LookupRepository(engine)
+        for number in [*HOSTILE, "+7900111223\u0663", "", "null"]:
+            assert (await repository.find(number)).customers == [], number[:50]
+        assert (await repository.find("+79001112233")).customers, "the table is still there"
+
+    async def test_each_step_uses_its_index(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            # Otherwise the planner reads these few rows faster than an index.
+            await connection.execute(text("set enable_seqscan = off"))
+            plan = (await connection.scalars(text(f"explain {FIND.text}"), {"number": "+79001112233"})).all()
+        said = "\n".join(plan)
+        assert "Seq Scan" not in said, said
+        for index in (
+            "customer_phones_e164_idx",
+            "calls_customer_number_idx",
+            "tickets_",
+            "orders_",
+            "accounts_",
+        ):
+            assert index in said, said
+
+    async def test_a_source_says_anew_what_it_knows(self, engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            first = await upsert_customers(connection, "crm", [add("+79000000001", name="Old")])
+            again = await upsert_customers(connection, "crm", [add("+79000000002", name="New")])
+        assert first == again
+        repository = LookupRepository(engine)
+        assert (await repository.find("+79000000001")).customers == []
+        assert [c.name for c in (await repository.find("+79000000002")).customers] == ["New"]
+
+    async def test_samples_may_be_loaded_twice(self, engine: AsyncEngine, samples: None) -> None:
+        count = text("select (select count(*) from customers), (select count(*) from calls)")
+        async with engine.connect() as connection:
+            before = (await connection.execute(count)).one()
+        await load_samples(engine)
+        async with engine.connect() as connection:
+            assert (await connection.execute(count)).one() == before
+        assert before[0] >= 40
+        assert len({number for number, _ in sample_callers()}) == len(sample_callers())
+
+
+class TestHttp:
+    async def test_one(self, client: AsyncClient, api_key: str, engine: AsyncEngine) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        answer = await client.get("/api/v1/lookup", params={"number": "8 (900) 111-22-33"}, headers=headers)
+        body = answer.json()
+        assert (answer.status_code, body["number"], body["match"]) == (200, "+79001112233", "one")
+        assert body["caller"]["name"] == "Иванов Пётр Сергеевич"
+        assert body["sources"][0]["status"] == "ok"
+
+        async def audited() -> list[Any]:
+            async with engine.connect() as connection:
+                return list(await connection.execute(select(audit_log).where(audit_log.c.action == "lookup")))
+
+        [row] = await until(audited)
+        assert (row.actor_kind, row.subject, row.detail) == ("api_key", "+79001112233", {"match": "one"})
+        assert row.actor == api_key[:10]
+
+    async def test_several_and_none_and_withheld(self, client: AsyncClient, api_key: str) -> None:
+        async def ask(number: str) -> tuple[str, str | None, int]:
+            answer = await client.get(
+                "/api/v1/lookup", params={"number": number}, headers={"X-API-Key": api_key}
+            )
+            body = answer.json()
+            return body["match"], body["caller"]["name"], len(body["candidates"])
+
+        assert await ask(SHARED_NUMBER) == ("several", None, 2)
+        assert await ask("+79990000000") == ("none", None, 0)
+        assert await ask("Anonymous") == ("withheld", None, 0)
+
+    async def test_what_is_no_number_is_a_problem_document(self, client: AsyncClient, api_key: str) -> None:
+        for number in [*HOSTILE, "", "101", "NUL\0"]:
+            answer = await client.get(
+                "/api/v1/lookup", params={"number": number}, headers={"X-API-Key": api_key}
+            )
+            assert answer.status_code == 422, number[:50]
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["type"] == "urn:callcard:error:invalid"
+
+    async def test_etag(self, client: AsyncClient, api_key: str, engine: AsyncEngine) -> None:
+        async def ask(etag: str = "") -> tuple[int, str]:
+            answer = await client.get(
+                "/api/v1/lookup",
+                params={"number": "+79001112233"},
+                headers={"X-API-Key": api_key, "If-None-Match": etag},
+            )
+            return answer.status_code, answer.headers["etag"]
+
+        status, etag = await ask()
+        assert status == 200
+        assert await ask(etag) == (304, etag)
+        assert await ask(f'"other", W/{etag}') == (304, etag)
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("update customers set name = 'Другой' where external_id = 'C-0001'")
+            )
+        assert (await ask(etag))[0] == 200
+
+    async def test_without_a_key(self, client: AsyncClient) -> None:
+        for headers in [
+            {},
+            {"Authorization": "Bearer cck_wrong"},
+            {"Authorization": "Bearer no-key-at-all"},
+            {"Authorization": "Basic Zm9v"},
+            {"X-API-Key": "cck_" + "x" * 10_000},
+        ]:
+            answer = await client.get("/api/v1/lookup", params={"number": "+79001112233"}, headers=headers)
+            assert answer.status_code == 401, headers
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.json()["type"] == "urn:callcard:error:unauthorised"
+            assert "Иванов" not in answer.text
+
+    async def test_a_key_without_the_scope(self, client: AsyncClient, engine: AsyncEngine) -> None:
+        key, prefix, key_hash = new_api_key()
+        await ApiKeyRepository(engine).add("other", prefix, key_hash, ["calls:read"])
+        answer = await client.get(
+            "/api/v1/lookup", params={"number": "+79001112233"}, headers={"X-API-Key": key}
+        )
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:callcard:error:forbidden")
+
+
+class TestKeys:
+    async def test_a_revoked_key_stops_within_seconds(self, engine: AsyncEngine) -> None:
+        clock = [0.0]
+        keys = ApiKeyService(ApiKeyRepository(engine), now_utc, lambda: clock[0])
+        key = await keys.create("CRM", ["lookup"])
+        assert await keys.verify(key) is not None
+        assert await keys.revoke(key) == 1
+        clock[0] = 5.1
+        assert await keys.verify(key) is None
+
+    async def test_the_secret_is_not_stored(self, engine: AsyncEngine) -> None:
+        key = await ApiKeyService(ApiKeyRepository(engine), now_utc).create("CRM", ["lookup"])
+        async with engine.connect() as connection:
+            row = (await connection.execute(text("select cast(api_keys as text) from api_keys"))).scalar_one()
+        assert key not in row
+        assert key[10:] not in row
+
+    async def test_its_last_use_is_noted(self, engine: AsyncEngine) -> None:
+        used = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+        keys = ApiKeyService(ApiKeyRepository(engine), lambda: used)
+        await keys.verify(await keys.create("CRM", ["lookup"]))
+        await keys.note_use()
+        assert [k.last_used_at for k in await ApiKeyRepository(engine).all()] == [used]
+
+    @pytest.mark.parametrize(
+        ("name", "scopes", "says"),
+        [("", ["lookup"], "name is empty"), ("x", ["fly"], "no scope 'fly'"), ("x", [], "without a scope")],
+    )
+    async def test_a_key_that_makes_no_sense(
+        self, name: str, scopes: list[str], says: str, engine: AsyncEngine
+    ) -> None:
+        with pytest.raises(ApiKeyError, match=says):
+            await ApiKeyService(ApiKeyRepository(engine), now_utc).create(name, scopes)
