@@ -3,7 +3,8 @@
 GET /             the page
 GET /assets/…     its parts, named by their contents and therefore kept for ever
 GET /config.json  {api_url, push_url, language, version}
-GET /healthz      {"status": "ok"}, or 503 while the page is not built
+GET /healthz      200: the process lives
+GET /readyz       200, or 503 while the page is not built
 """
 
 import re
@@ -78,6 +79,9 @@ def desk(settings: Settings, static: Path | None = None) -> Starlette:
         return JSONResponse(config, headers={"Cache-Control": REVALIDATE})
 
     async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
         ok = built()
         return JSONResponse({"status": "ok" if ok else "page not built"}, status_code=200 if ok else 503)
 
@@ -86,6 +90,7 @@ def desk(settings: Settings, static: Path | None = None) -> Starlette:
             Route("/", page),
             Route("/config.json", config_json),
             Route("/healthz", health),
+            Route("/readyz", ready),
             Mount("/assets", Assets(directory=folder / "assets", check_dir=False)),
             Route("/{name}", file),
         ],

@@ -138,7 +138,9 @@ def build(say: Callable[[str], None] = print) -> bool:
     if not WEB.is_dir():  # an installed package carries the page and not its sources
         if (STATIC / "index.html").is_file():
             return False
-        raise BuildError(f"The desk's page is missing from this installation, and so are its sources ({WEB}).")
+        raise BuildError(
+            f"The desk's page is missing from this installation, and so are its sources ({WEB})."
+        )
     with _alone():
         if up_to_date():
             return False

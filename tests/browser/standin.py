@@ -152,7 +152,10 @@ class StandIn:
             "subs": {CHANNEL: subscription},
             "data": {
                 "type": "desk",
-                "agent": self.agent,
+                "agent": {"login": self.agent["login"], "role": self.agent["role"]},
+                "epoch": EPOCH,
+                "offset": len(self.history),
+                "complete": True,
                 "cards": self.cards,
                 "server_time": iso_ms(datetime.now(UTC) + self.server_ahead),
             },

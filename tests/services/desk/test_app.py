@@ -128,7 +128,8 @@ class TestNotBuilt:
         assert answer.status_code == 503
         assert "python -m services.desk.build" in answer.text
         assert answer.headers["cache-control"] == "no-store"
-        assert (await get(app, "/healthz")).status_code == 503
+        assert (await get(app, "/readyz")).status_code == 503
+        assert (await get(app, "/healthz")).status_code == 200
 
     async def test_it_is_there_as_soon_as_it_is_built(self, tmp_path: Path) -> None:
         app = desk(Settings(), tmp_path / "static")
@@ -138,4 +139,4 @@ class TestNotBuilt:
         (tmp_path / "static" / "assets" / "a.js").write_text("")
         assert (await get(app, "/")).status_code == 200
         assert (await get(app, "/assets/a.js")).status_code == 200
-        assert (await get(app, "/healthz")).json() == {"status": "ok"}
+        assert (await get(app, "/readyz")).json() == {"status": "ok"}

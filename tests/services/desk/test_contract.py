@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from services.desk.build import WEB
-from shared.contracts import call, card
+from shared.contracts import call, card, push
 
 SOURCE = (WEB / "src" / "contract.ts").read_text()
 MODELS: list[type[BaseModel]] = [
@@ -26,6 +26,7 @@ MODELS: list[type[BaseModel]] = [
     card.Link,
     card.Candidate,
     card.Source,
+    push.DeskSnapshot,
 ]
 ENUMS: list[type[StrEnum]] = [
     card.CardState,

@@ -1,4 +1,4 @@
-/** What the page hears: the wire form of `shared/contracts/card.py`. A test compares the two. */
+/** What the page hears: the wire form of `shared/contracts/card.py` and `push.py`. A test compares them. */
 
 export type CardState = "ringing" | "answered" | "held" | "closed";
 export type CloseReason =
@@ -154,9 +154,12 @@ export interface Agent {
 }
 
 /** The desk as it is now: what the connect reply carries. */
-export interface Snapshot {
-  agent: Agent | null;
+export interface DeskSnapshot {
+  /** A publication up to this offset tells what was missed; it never puts a card on the screen. */
+  offset: number;
   cards: Card[];
+  /** False: the server has lost its memory for a moment, so a card that is not here may still be open. */
+  complete: boolean;
   server_time: Timestamp;
 }
 
@@ -177,11 +180,12 @@ export function isCard(value: unknown): value is Card {
 const LISTS = ["candidates", "history", "tickets", "orders", "callbacks", "links", "sources"] satisfies (keyof Card)[];
 
 /** The snapshot in a connect reply, or null if the reply carries something else. */
-export function asSnapshot(value: unknown): Snapshot | null {
+export function asSnapshot(value: unknown): DeskSnapshot | null {
   if (!isObject(value) || value["type"] !== "desk" || !Array.isArray(value["cards"])) return null;
   return {
-    agent: isAgent(value["agent"]) ? value["agent"] : null,
+    offset: Number(value["offset"] ?? 0),
     cards: value["cards"].filter(isCard),
+    complete: value["complete"] !== false,
     server_time: String(value["server_time"]),
   };
 }

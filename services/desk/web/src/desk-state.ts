@@ -5,7 +5,7 @@
  * is a state with a reason that stays readable for a while; a ring that is over is never shown; `expires_at` drops a
  * card whatever was heard; a snapshot replaces everything.
  */
-import type { Agent, Card, CloseReason, Snapshot } from "./contract.ts";
+import type { Card, CloseReason, DeskSnapshot } from "./contract.ts";
 
 // Long enough to look up from the keyboard and read one sentence, short enough not to pile up.
 export const CLOSING_MS = 6_000;
@@ -30,7 +30,6 @@ export interface RecentCall {
 }
 
 export interface Desk {
-  readonly agent: Agent | null;
   /** In the order in which the calls came. */
   readonly shown: readonly Shown[];
   /** The latest first. */
@@ -43,12 +42,12 @@ export interface Desk {
 
 /** `at` is the browser's clock, ms. */
 export type Message =
-  /** A connection is up: the desk as it is, and the publications missed since the last one, in order. */
-  | { kind: "connected"; at: number; snapshot: Snapshot; missed: readonly Card[] }
+  /** A connection is up: the desk as it is now, and what had been published before it and was missed here. */
+  | { kind: "connected"; at: number; snapshot: DeskSnapshot; missed: readonly Card[] }
   | { kind: "cards"; at: number; cards: readonly Card[] }
   | { kind: "tick"; at: number };
 
-export const EMPTY: Desk = { agent: null, shown: [], recent: [], seen: new Map(), clockOffset: 0 };
+export const EMPTY: Desk = { shown: [], recent: [], seen: new Map(), clockOffset: 0 };
 
 export function reduce(desk: Desk, message: Message): Desk {
   switch (message.kind) {
@@ -61,21 +60,14 @@ export function reduce(desk: Desk, message: Message): Desk {
   }
 }
 
-/**
- * The missed publications are whole (the gateway replays all or none) and at least as new as the snapshot, so a call
- * they speak of is decided by them; of the others only those in the snapshot are still there.
- */
-function connected(desk: Desk, at: number, snapshot: Snapshot, missed: readonly Card[]): Desk {
+/** The snapshot says what is open; of what was missed only an end matters, for the reason it gives. */
+function connected(desk: Desk, at: number, snapshot: DeskSnapshot, missed: readonly Card[]): Desk {
   const offset = Date.parse(snapshot.server_time) - at;
   const clockOffset = Math.abs(offset) < CLOCK_TOLERANCE_MS || Number.isNaN(offset) ? 0 : offset;
-  const cards = latest([...snapshot.cards, ...missed]);
-  const alive = new Set(cards.map((card) => card.call_id));
-  const next = cards.reduce((d, card) => apply(d, card, at), {
-    ...desk,
-    agent: snapshot.agent ?? desk.agent,
-    clockOffset,
-  });
-  return leave(next, at, (shown) => shown.leavesAt === null && !alive.has(shown.card.call_id));
+  const ended = latest(missed).filter((card) => card.state === "closed");
+  const next = latest([...snapshot.cards, ...ended]).reduce((d, card) => apply(d, card, at), { ...desk, clockOffset });
+  const open = new Set(snapshot.cards.map((card) => card.call_id));
+  return leave(next, at, ({ card, leavesAt }) => snapshot.complete && leavesAt === null && !open.has(card.call_id));
 }
 
 /** One card a call, the highest revision, in the order of the calls' first appearance. */

@@ -22,7 +22,7 @@ export function count(value: number, language: Language): string {
 
 /** `14:20` */
 export function time(at: Date, language: Language): string {
-  return new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" }).format(at);
+  return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(at);
 }
 
 /** `today, 14:20`, `yesterday, 09:05`, `12 Mar, 16:40`, `12 Mar 2024`: as exact as the distance asks for. */

@@ -34,7 +34,7 @@ const NO_TOKEN_CODES = [1, 101, 3500];
 export class Push {
   private readonly client: Centrifuge;
   private snapshot: unknown = null;
-  private pending: Card[] = [];
+  private pending: { card: Card; offset: number }[] = [];
   private scheduled = false;
   private wasUp = false;
   private readonly receipts = new Set<string>();
@@ -63,7 +63,7 @@ export class Push {
     this.client.on("publication", (context) => {
       const card = asCard(context.data);
       if (card === null) return;
-      this.pending.push(card);
+      this.pending.push({ card, offset: context.offset ?? Infinity });
       this.schedule();
     });
     this.client.on("disconnected", (context) => {
@@ -85,7 +85,7 @@ export class Push {
     this.client.disconnect();
   }
 
-  /** The receipt behind the ring-to-screen figure, once a revision. Nobody waits for it. */
+  /** The receipt behind the ring-to-screen figure, once a revision; `at` by this tab's clock. Nobody waits for it. */
   shown(card: Card, at: Date): void {
     const key = `${card.call_id} ${card.rev}`;
     if (this.receipts.has(key)) return;
@@ -97,8 +97,8 @@ export class Push {
   }
 
   /**
-   * The SDK hands over the connect reply and the missed publications one by one, but in one go. They become one
-   * message: a ring and its end that both came while the link was down must not flash up.
+   * The SDK hands over the connect reply and the missed publications one by one, but in one go. They are told together:
+   * a ring and its end that both came while the link was down must not flash up.
    */
   private schedule(): void {
     if (this.scheduled) return;
@@ -107,11 +107,13 @@ export class Push {
       this.scheduled = false;
       const at = Date.now();
       const snapshot = asSnapshot(this.snapshot);
-      const cards = this.pending;
+      const before = snapshot?.offset ?? -Infinity;
+      const missed = this.pending.filter((one) => one.offset <= before).map((one) => one.card);
+      const cards = this.pending.filter((one) => one.offset > before).map((one) => one.card);
       this.snapshot = null;
       this.pending = [];
-      if (snapshot) this.events.message({ kind: "connected", at, snapshot, missed: cards });
-      else if (cards.length > 0) this.events.message({ kind: "cards", at, cards });
+      if (snapshot) this.events.message({ kind: "connected", at, snapshot, missed });
+      if (cards.length > 0) this.events.message({ kind: "cards", at, cards });
     });
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Card, CardState, CloseReason, Snapshot } from "../src/contract.ts";
+import type { Card, CardState, CloseReason } from "../src/contract.ts";
 import {
   CLOSING_MS,
   EMPTY,
@@ -63,11 +63,10 @@ function card(call_id: string, rev: number, state: CardState = "ringing", reason
 
 const cards = (...list: Card[]): Message => ({ kind: "cards", at: T0, cards: list });
 const tick = (after: number): Message => ({ kind: "tick", at: T0 + after });
-const snapshot = (list: Card[], server = T0): Snapshot => ({ agent: null, cards: list, server_time: iso(server) });
-const connected = (list: Card[], missed: Card[] = [], server = T0): Message => ({
+const connected = (list: Card[], missed: Card[] = [], server = T0, complete = true): Message => ({
   kind: "connected",
   at: T0,
-  snapshot: snapshot(list, server),
+  snapshot: { offset: missed.length, cards: list, complete, server_time: iso(server) },
   missed,
 });
 const run = (...messages: Message[]): Desk => messages.reduce(reduce, EMPTY);
@@ -130,14 +129,22 @@ test("an older snapshot does not turn back what was heard since", () => {
   assert.deepEqual(states(desk), ["a answered"]);
 });
 
-test("a missed close says its reason, a missed ring is shown", () => {
+test("a missed close says its reason; a missed ring is shown only if the snapshot has it", () => {
   const desk = run(
     cards(card("a", 1, "answered")),
-    connected([card("b", 7)], [card("a", 2, "closed", "transferred"), card("b", 7)]),
+    connected([card("b", 7)], [card("a", 2, "closed", "transferred"), card("b", 7), card("c", 1)]),
   );
   assert.deepEqual(states(desk), ["b ringing", "a closed"]);
-  // the snapshot was made a moment before the ring was published
-  assert.deepEqual(states(run(connected([], [card("c", 1)]))), ["c ringing"]);
+});
+
+test("a call that was closed and rings again while the link is down rings on", () => {
+  const missed = [card("a", 2, "closed", "no_answer"), card("a", 3)];
+  assert.deepEqual(states(run(cards(card("a", 1)), connected([card("a", 3)], missed))), ["a ringing"]);
+});
+
+test("a server that has lost its memory takes no card away", () => {
+  const desk = run(cards(card("a", 1, "answered")), connected([card("b", 1)], [], T0, false));
+  assert.deepEqual(states(desk), ["b ringing", "a answered"]);
 });
 
 test("a card that is closing survives a reconnect, but not for ever", () => {

@@ -81,9 +81,10 @@ test("what is no card is left out", () => {
   assert.equal(asCard({ type: "card", card: { call_id: "a" } }), null);
   assert.equal(asCard({ type: "line", line: {} }), null);
   assert.equal(asSnapshot({ type: "card" }), null);
-  assert.deepEqual(asSnapshot({ type: "desk", agent: 1, cards: [null, { rev: 2 }], server_time: "x" }), {
-    agent: null,
+  assert.deepEqual(asSnapshot({ type: "desk", offset: 3, cards: [null, { rev: 2 }], server_time: "x" }), {
+    offset: 3,
     cards: [],
+    complete: true,
     server_time: "x",
   });
 });

@@ -241,7 +241,7 @@ export class CallcardDesk extends LitElement {
   }
 
   private painted(card: Card): void {
-    this.push?.shown(card, new Date(Date.now() + this.desk.clockOffset));
+    this.push?.shown(card, new Date());
   }
 
   private banner(t: Texts): TemplateResult {
