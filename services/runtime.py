@@ -101,10 +101,7 @@ def check(settings: Settings, targets: Sequence[Target]) -> None:
 
 @contextlib.contextmanager
 def servers(settings: Settings, targets: Sequence[Target]) -> Any:
-    """The servers of this process; with `all`, those without an address are embedded ones, ended at the end.
-
-    Call it in the main thread, before the event loop runs.
-    """
+    """The servers of this process; with `all`, those without an address are embedded ones, ended at the end."""
     embedded = Target.ALL in targets
     folder = settings.data_dir
     with contextlib.ExitStack() as stack:

