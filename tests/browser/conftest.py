@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from services.desk.build import BuildError, build
 from tests.browser.standin import StandIn, running
@@ -14,7 +14,7 @@ from tests.browser.standin import StandIn, running
 # The system's package; playwright's own download is not used.
 CHROMIUM = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
 # An event that does not come within this long will not come.
-PATIENCE_MS = 5_000
+PATIENCE_MS = 10_000
 
 
 def skip_loudly(reason: str) -> None:
@@ -41,6 +41,7 @@ def page_is_built() -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: Path, page_is_built: None) -> AsyncIterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=str(chromium),

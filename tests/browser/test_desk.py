@@ -23,14 +23,26 @@ async def sign_in(page: Page, server: StandIn, password: str = PASSWORD) -> None
     await page.get_by_role("button", name="Войти").click()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk(page: Page, server: StandIn) -> Page:
-    """A desk that waits for calls; the sign-in is there already, as after a reload."""
-    await page.add_init_script(
-        f"sessionStorage['callcard.session'] ??= {json.dumps(json.dumps(server.session()))}"
-    )
+async def open_desk(page: Page, server: StandIn) -> None:
+    """The sign-in is there already, as after a reload."""
+    session = json.dumps(json.dumps(server.session()))
+    await page.add_init_script(f"sessionStorage['callcard.session'] ??= {session}")
     await page.goto(server.url)
     await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(page: Page, server: StandIn) -> Page:
+    """A desk that waits for calls."""
+    await open_desk(page, server)
+    return page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def timed_desk(page: Page, server: StandIn) -> Page:
+    """The same with a clock that the test can put forward."""
+    await page.clock.install()
+    await open_desk(page, server)
     return page
 
 
@@ -196,7 +208,8 @@ class TestRinging:
 
 
 class TestTheLifeOfACall:
-    async def test_answered_held_and_ended(self, desk: Page, server: StandIn) -> None:
+    async def test_answered_held_and_ended(self, timed_desk: Page, server: StandIn) -> None:
+        desk = timed_desk
         await server.publish(card(rev=10))
         await server.publish(card(rev=11, state="answered"))
         await expect(card_of(desk)).to_contain_text("Разговор")
@@ -208,7 +221,8 @@ class TestTheLifeOfACall:
         await server.publish(closed(rev=13, reason="ended", call={"answered_at": ago(seconds=254)}))
         await expect(card_of(desk)).to_contain_text("Разговор окончен")
         await expect(bar(desk)).to_have_count(0)
-        await expect(card_of(desk)).to_have_count(0, timeout=9_000)
+        await desk.clock.fast_forward(7_000)
+        await expect(card_of(desk)).to_have_count(0)
         await expect(recent(desk)).to_contain_text("Разговор окончен, 4 мин")
         await expect(desk.get_by_role("heading", name="Ждём звонков")).to_be_visible()
 
@@ -249,9 +263,11 @@ class TestTheLifeOfACall:
         await expect(bar(desk)).to_contain_text(NAME)
         await expect(bar(desk)).not_to_contain_text("+7 812 300-20-10")
 
-    async def test_an_expired_card_goes_whatever_was_heard(self, desk: Page, server: StandIn) -> None:
-        await server.publish(card(expires_at=ago(seconds=-2)))
+    async def test_an_expired_card_goes_whatever_was_heard(self, timed_desk: Page, server: StandIn) -> None:
+        desk = timed_desk
+        await server.publish(card(expires_at=ago(seconds=-60)))
         await expect(card_of(desk)).to_be_visible()
+        await desk.clock.fast_forward(61_000)
         await expect(card_of(desk)).to_have_count(0)
         await expect(recent(desk)).to_contain_text(NAME)
 
