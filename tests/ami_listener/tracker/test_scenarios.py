@@ -195,8 +195,31 @@ class TestArrivals:
         (call,) = pbx.calls()
         assert (call.variables, call.recording) == ({"Contract": "77-123"}, "a.wav")
 
+    def test_keys_are_the_callers_and_counted_once(self) -> None:
+        """A Local half repeats what went in at its other end; the agent's keys are feature codes."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.state(1, 6)
+        pbx.new(10, "Local/101@agents;1", of=1, exten="101")
+        pbx.phone(2, 101, of=1)
+        pbx.dial(1, 2)
+        for number in (1, 10, 2):
+            pbx.say("DTMFEnd", **pbx.channels[number], Digit="5", Direction="Received")
+        pbx.say("DTMFEnd", **pbx.channels[1], Digit="7", Direction="Received")
+        pbx.answer(1, 2)
+        pbx.say("DTMFEnd", **pbx.channels[1], Digit="9", Direction="Received")
+        assert [(pressed.menu, pressed.digits) for pressed in pbx.calls()[0].digits] == [("from-pstn", "57")]
+
 
 class TestEnds:
+    def test_no_other_state_flickers_up_at_the_end(self) -> None:
+        pbx = TestTransfers().talking()
+        pbx.gives_up(1)
+        pbx.hang_up(2)
+        assert pbx.calls()[0].state is CallState.ANSWERED
+        pbx.hang_up(1)
+        assert pbx.over()[0].state is CallState.ENDED
+
     def test_voice_mail_is_nobody(self) -> None:
         """The direct number rang out and the voice mail took over: nobody of ours talked."""
         pbx = Pbx()
@@ -419,6 +442,12 @@ class TestTransfers:
         ]
         assert (call.end_reason, call.missed) == (CallEndReason.COMPLETED, False)
 
+    def test_the_same_transfer_told_twice_is_one(self) -> None:
+        pbx = self.talking()
+        pbx.blind(2, 1, "102")
+        pbx.blind(2, 1, "102")
+        assert len(pbx.calls()[0].transfers) == 1
+
     def test_given_to_nobody(self) -> None:
         pbx = self.talking()
         pbx.blind(2, 1, "199")
@@ -466,6 +495,41 @@ class TestTransfers:
         pbx.hang_up(1, 4)
         assert [call.end_reason for call in pbx.over()] == [CallEndReason.COMPLETED] * 2
 
+    def test_channel_that_changes_its_conversation_takes_its_call(self) -> None:
+        """A new Linkedid is enough, before the two meet in a bridge."""
+        pbx = self.talking()
+        pbx.agent_dials(3, 101, "102")
+        pbx.phone(4, 102, of=3)
+        pbx.dial(3, 4)
+        pbx.answer(3, 4)
+        pbx.link(4, 1)
+        pbx.bridge(4, to="elsewhere")
+        inbound, consultation = pbx.calls()
+        assert legs(inbound) == [("101", None), ("102", None)]
+        assert legs(consultation) == [("102", LegEndReason.TRANSFERRED)]
+        assert (consultation.timeline[-1].what, consultation.timeline[-1].detail) == (
+            "joined",
+            inbound.call_id,
+        )
+
+    def test_who_talks_is_seen_through_local_channels(self) -> None:
+        """A queue member behind a Local channel that stays (/n); the colleague he consulted is swapped in for him."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.new(10, "Local/101@agents;1", of=1, exten="101")
+        pbx.new(11, "Local/101@agents;2", of=1, state=4, exten="101")
+        pbx.dial(1, 10)
+        pbx.phone(2, 101, of=1)
+        pbx.dial(11, 2)
+        pbx.dialled(11, 2, "ANSWER")
+        pbx.bridge(2, 11, to="far")
+        pbx.bridge(1, 10, to="near")
+        assert pbx.calls()[0].talking_to == "PJSIP/agent101"
+        pbx.phone(3, 102, of=1)
+        pbx.leave(2, "far")
+        pbx.bridge(3, to="far", swap=2)
+        assert pbx.calls()[0].talking_to == "PJSIP/agent102"
+
     def test_parked_and_fetched_by_a_colleague(self) -> None:
         pbx = self.talking()
         pbx.blind(2, 1, "700")
@@ -490,6 +554,7 @@ class TestTransfers:
         pbx.bridge(1, 2, to="conference")
         pbx.link(2, 1)
         pbx.leave(2, "conference")
+        assert [call.state for call in pbx.calls()] == [CallState.NEW, CallState.NEW]
         pbx.hang_up(2, 1)
         assert [call.caller.number for call in pbx.over()] == [CLIENT, "+79004445566"]
 
