@@ -25,7 +25,7 @@ from shared.settings import Settings, SettingsError, SimulatorSettings
 HUMAN_RING = (3.0, 8.0)
 RING_SECONDS = 12.0
 # Short for a support line: with four agents and a call every seven seconds there is always somebody free soon.
-HUMAN_TALK = (10.0, 40.0)
+HUMAN_TALK = (10.0, 30.0)
 HUMAN_PATIENCE = (6.0, 20.0)
 
 NDJSON = "application/x-ndjson"

@@ -111,9 +111,9 @@ class Engine:
         self._wake_waiting()
 
     def start_traffic(self, calls: int | None = None) -> None:
-        """Random calls from now on, `calls` of them or without end."""
+        """Random calls from now on, `calls` of them or without end; the first one comes at once."""
         self._traffic = calls
-        self._push(self.pbx.now + self._gap(), None)
+        self._push(self.pbx.now, None)
 
     def stop_traffic(self) -> None:
         """No further random calls; those under way go on."""

@@ -105,6 +105,15 @@ class TestRights:
                 "SuccessfulAuth",
             }
 
+    async def test_a_filter_shows_nothing_the_mask_hides(self, pbx: Simulator) -> None:
+        async with await AmiClient.log_in(pbx.address, Events="call") as client:
+            await client.ask("Filter", Operation="Add", Filter="!Event: Newstate")
+            await pbx.place("answered_queue_call", pace="manual")
+            events = await client.events()
+
+        assert {event["Privilege"] for event in events} == {"call,all"}
+        assert "Newstate" not in {event["Event"] for event in events}
+
     async def test_command_is_refused(self, pbx: Simulator) -> None:
         async with await AmiClient.log_in(pbx.address) as client:
             answer = await client.ask("Command", Command="core show channels")
