@@ -123,8 +123,22 @@ def call_end_reason(call: CallRecord) -> CallEndReason:
         return CallEndReason.COMPLETED if call.picked_up_by_dialplan else CallEndReason.FAILED
     if call.closed:
         return CallEndReason.CLOSED
-    # Nobody was tried. The dialplan let the caller go: closed. The caller went by himself: abandoned.
-    return CallEndReason.ABANDONED if call.caller_left else CallEndReason.CLOSED
+    # Nobody was tried. The caller went by himself: abandoned.
+    if call.caller_left:
+        return CallEndReason.ABANDONED
+    # The dialplan let him go after it had answered (a message, a menu): closed. If it never answered, its cause is
+    # all there is: a phone that is not registered leaves no other trace.
+    return CallEndReason.CLOSED if call.picked_up_by_dialplan else _by_cause(call.hangup_cause)
+
+
+def _by_cause(cause: int | None) -> CallEndReason:
+    if cause == BUSY_CAUSE:
+        return CallEndReason.BUSY
+    if cause == REJECTED_CAUSE:
+        return CallEndReason.REJECTED
+    if cause in _NO_ANSWER_CAUSES:
+        return CallEndReason.NO_ANSWER
+    return CallEndReason.FAILED if cause in _FAILED_CAUSES else CallEndReason.CLOSED
 
 
 def is_missed(call: CallRecord) -> bool:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls
 from ami_listener.tracker.tracker import Tracker
@@ -303,6 +305,28 @@ class TestEnds:
         assert call.queue is not None
         assert (call.queue.name, call.queue.outcome) == ("billing", QueueOutcome.ANSWERED)
         assert (call.end_reason, call.missed) == (CallEndReason.COMPLETED, False)
+
+    @pytest.mark.parametrize(
+        ("answered", "cause", "reason"),
+        [
+            (True, 16, CallEndReason.CLOSED),  # a message was played
+            (False, 16, CallEndReason.CLOSED),
+            (False, 19, CallEndReason.NO_ANSWER),  # Dial() of a phone that is not registered, then Hangup(19)
+            (False, 17, CallEndReason.BUSY),
+            (False, 21, CallEndReason.REJECTED),  # a black list
+            (False, 20, CallEndReason.FAILED),
+        ],
+    )
+    def test_dialplan_lets_a_caller_go_without_ringing_anybody(
+        self, answered: bool, cause: int, reason: CallEndReason
+    ) -> None:
+        pbx = Pbx()
+        pbx.customer()
+        if answered:
+            pbx.state(1, 6)
+        pbx.hang_up(1, cause=cause)
+        (call,) = pbx.over()
+        assert (call.end_reason, call.missed) == (reason, True)
 
     def test_an_hour_in_the_queue_keeps_the_call_small(self) -> None:
         pbx = Pbx()
