@@ -90,6 +90,28 @@ async def test_notices_are_for_everybody(gateway: Running, publisher: PushPublis
         assert [p["offset"] for p in history["history"]["publications"]] == [3, 2]
 
 
+async def test_a_channel_that_nobody_hears_any_more_is_given_up(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async def heard() -> list[bytes]:
+        return sorted(await redis.pubsub_channels("callcard:push:*"))
+
+    async with gateway.raw() as client, asyncio.timeout(10):
+        async with gateway.raw() as other:
+            await client.connect()
+            await client.ask({"id": 2, "subscribe": {"channel": "notices"}})
+            await other.connect()
+        assert await heard() == [bus_name("agent:101").encode(), bus_name("notices").encode()]
+        await client.ask({"id": 3, "unsubscribe": {"channel": "notices"}})
+        while await heard() != [bus_name("agent:101").encode()]:
+            pass
+        await publisher.publish_card(make_card())
+        assert await pushed(client) == (1, "main-1", 1)
+        await client.socket.close()
+        while await heard():
+            pass
+
+
 @pytest.mark.parametrize("cut_every", [0, 7])
 async def test_publishing_while_tabs_connect_leaves_no_hole_and_no_repeat(
     gateway: Running, publisher: PushPublisher, redis: Redis, cut_every: int
