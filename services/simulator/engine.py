@@ -112,6 +112,8 @@ class Engine:
 
     def start_traffic(self, calls: int | None = None) -> None:
         """Random calls from now on, `calls` of them or without end; the first one comes at once."""
+        self._heap = [entry for entry in self._heap if entry[3] is not None]  # one stream of arrivals only
+        heapq.heapify(self._heap)
         self._traffic = calls
         self._push(self.pbx.now, None)
 

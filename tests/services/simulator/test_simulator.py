@@ -180,6 +180,15 @@ class TestTraffic:
             await pbx.quiet()
             assert len(pbx.truth) == ended
 
+    def test_started_again_it_is_one_stream_of_calls(self) -> None:
+        engine = Engine(SimulatorConfig(calls_per_second=1.0), EPOCH)
+        engine.start_traffic()
+        engine.stop_traffic()
+        engine.start_traffic(3)
+        while engine.due is not None:
+            engine.step(math.inf)
+        assert len(engine.truth) == 3
+
     def test_same_seed_same_bytes(self) -> None:
         first, again, other = (bytes_of(seed) for seed in (7, 7, 8))
         assert first == again
