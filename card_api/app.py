@@ -34,6 +34,7 @@ from card_api.lookup.repository import LookupRepository
 from card_api.lookup.router import lookup_router
 from card_api.lookup.service import LookupService
 from card_api.metrics import Metrics
+from card_api.openapi import tidy_openapi
 from card_api.pbx.router import pbx_router
 from card_api.pbx.service import PbxService
 from shared.bus import connect_redis
@@ -132,6 +133,7 @@ def _application(allowed_origins: list[str], health: APIRouter, *api: APIRouter)
     app.include_router(health)
     for router in api:
         app.include_router(router, prefix="/api/v1")
+    tidy_openapi(app)
     if allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -43,8 +43,7 @@ _BLOCK_MS = 1000
 _READ_DEADLINE_SECONDS = 5.0
 # An entry that somebody holds for longer has lost its consumer, or its consumer waits for PostgreSQL; handling it
 # twice is harmless, so this may be short: it is how long the record lags after a crash.
-_CLAIM_IDLE_MS = 3000
-_CLAIM_EVERY_SECONDS = 1.0
+CLAIM_IDLE_MS = 3000
 # Updates of one call come in bunches. Storing a moment later writes each call once a bunch and leaves the moment of
 # the ring to the cards.
 _GATHER_SECONDS = 0.02
@@ -69,6 +68,7 @@ class CallConsumer:
         directory: Callable[[], Directory],
         country_of: CountryOf,
         metrics: Metrics,
+        claim_idle_ms: int = CLAIM_IDLE_MS,
     ) -> None:
         self._redis = redis
         self._repository = repository
@@ -78,6 +78,7 @@ class CallConsumer:
         self._metrics = metrics
         # A name of its own for each process: entries of one that was killed are claimed, not mixed up with ours.
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._claim_idle_ms = claim_idle_ms
         self._buffer = Buffer()
         self._rosters: asyncio.Queue[tuple[bytes, PbxRoster]] = asyncio.Queue()
         self._log = logger("calls")
@@ -166,12 +167,12 @@ class CallConsumer:
                 pass  # tried again below; reader and storer say what is away
             except Exception as error:
                 self._log.error("taking over calls failed", exc_info=error)
-            await asyncio.sleep(_CLAIM_EVERY_SECONDS)
+            await asyncio.sleep(self._claim_idle_ms / 3000)
 
     async def _claim(self) -> bool:
         """One bite; False if there was nothing to take over."""
         _, claimed, *_ = await self._redis.xautoclaim(
-            CALLS_STREAM, CALLS_GROUP, self._name, min_idle_time=_CLAIM_IDLE_MS, count=_READ_COUNT
+            CALLS_STREAM, CALLS_GROUP, self._name, min_idle_time=self._claim_idle_ms, count=_READ_COUNT
         )
         entries = await self._decode([(id_, fields) for id_, fields in claimed if fields])
         if entries:

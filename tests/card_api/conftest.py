@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TypeVar
 
 import asyncpg
@@ -20,6 +21,7 @@ from services.samples import load_samples
 from shared.bus import CALLS_STREAM, encode_update
 from shared.contracts.call import CallUpdate
 from shared.db import create_engine
+from shared.security import issue_token
 from shared.settings import Settings
 
 SECRET = "a secret of the tests, long enough"
@@ -94,8 +96,10 @@ def send(redis: Redis) -> Send:
     """Put updates on the bus, as a listener does."""
 
     async def put(*updates: CallUpdate) -> None:
-        for update in updates:
-            await redis.xadd(CALLS_STREAM, encode_update(update))
+        async with redis.pipeline(transaction=False) as pipeline:
+            for update in updates:
+                pipeline.xadd(CALLS_STREAM, encode_update(update))
+            await pipeline.execute()
 
     return put
 
@@ -107,11 +111,12 @@ async def client(database_url: str, redis_url: str, samples: None) -> AsyncItera
     async with card_api(settings, database_url=database_url, redis_url=redis_url, auth_secret=SECRET) as app:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            # A token of ours for nobody: 503 until the agents are read, 401 then.
+            nobody = issue_token(SECRET, "nobody", "agent", now_utc(), timedelta(hours=1))
 
             async def loaded() -> bool:
-                return (
-                    await http.get("/api/v1/me", headers={"Authorization": "Bearer x"})
-                ).status_code == 401
+                answer = await http.get("/api/v1/me", headers={"Authorization": f"Bearer {nobody}"})
+                return answer.status_code == 401
 
             await until(loaded)
             yield http
