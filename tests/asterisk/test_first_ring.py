@@ -168,6 +168,29 @@ async def test_direct_number_rings_at_its_agent_only(stack: Stack, world: World)
     await nothing_came(stack, one)
 
 
+async def test_second_call_to_a_talking_agent_has_a_card_of_its_own(stack: Stack, world: World) -> None:
+    tab = await stack.tab("101")
+    first_caller = await pstn(world, SUPPORT, "+79001110001")
+    phone = await world.a[101].next_call()
+    first = await tab.card(rings)
+    await phone.answer()
+    await answered(tab, first.call_id)
+
+    second_caller = await pstn(world, "+78430000101", "+79001110002")
+    await world.a[101].next_call()
+    second = await tab.card(lambda c: rings(c) and c.call_id != first.call_id)
+    assert {card.call.number: card.caller.name for card in tab.shown.values()} == {
+        "+79001110001": "Фёдоров Михаил Юрьевич",
+        "+79001110002": "Каримова Алсу Рустамовна",
+    }
+
+    await second_caller.hangup()
+    assert (await tab.closed(second.call_id)).close_reason is CloseReason.CALLER_GAVE_UP
+    assert list(tab.shown) == [first.call_id]
+    await first_caller.hangup()
+    assert (await tab.closed(first.call_id)).close_reason is CloseReason.ENDED
+
+
 async def test_caller_who_gives_up_closes_the_card_and_is_missed(stack: Stack, world: World) -> None:
     tab = await stack.tab("101")
 
