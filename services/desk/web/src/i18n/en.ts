@@ -117,5 +117,6 @@ export const en = {
     closed: "outside hours",
     unknown: "outcome unknown",
   } satisfies Record<CallEndReason, string> as Record<CallEndReason, string>,
+  pastOpen: "not over yet",
   withAgent: (agent: string) => `with ${agent}`,
 };

@@ -115,5 +115,6 @@ export const ru: Texts = {
     closed: "вне рабочих часов",
     unknown: "исход неизвестен",
   },
+  pastOpen: "ещё идёт",
   withAgent: (agent) => `оператор ${agent}`,
 };

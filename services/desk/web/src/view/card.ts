@@ -207,7 +207,7 @@ function sections(card: Card, language: Language, now: Date, t: Texts): (Templat
 function outcome(past: PastCall, language: Language, t: Texts): string {
   const direction = past.direction === "inbound" ? "" : `${t.direction[past.direction].toLowerCase()}, `;
   const talked = past.talk_seconds ? ` ${duration(past.talk_seconds, language)}` : "";
-  return direction + t.past[past.end_reason ?? "unknown"] + talked;
+  return direction + (past.end_reason === null ? t.pastOpen : t.past[past.end_reason]) + talked;
 }
 
 function section<T>(title: string, items: readonly T[], item: (one: T) => TemplateResult): TemplateResult | typeof nothing {
