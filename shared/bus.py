@@ -29,11 +29,15 @@ def pbx_status_key(pbx: str) -> str:
     return f"callcard:pbx:{pbx}"
 
 
-def connect_redis(url: str) -> "Redis":
+def connect_redis(url: str, *, command_seconds: float | None = 5.0) -> "Redis":
     """A client for `url`. Connects at first use, so it may be made while Redis is away.
 
     Answers are bytes. A command fails at once when Redis is away: whoever calls decides whether and when to
     try again, because only they know whether doing it twice is safe.
+
+    `command_seconds`: when a command is given up. None: never, for callers that put `asyncio.timeout` around theirs.
+    With a number redis-py sends through `asyncio.wait_for`, which costs a task a command and, on Python 3.11, can
+    swallow the cancellation of the caller.
     """
     return Redis.from_url(
         url,
@@ -41,6 +45,7 @@ def connect_redis(url: str) -> "Redis":
         protocol=2,
         # Nobody waits longer than this for a Redis on the same network; blocking reads set their own.
         socket_connect_timeout=3,
+        socket_timeout=command_seconds,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
