@@ -46,6 +46,7 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
     finally:
         for follower in followers:
             await follower.close()
+        publisher.stop()
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
         await publisher.finish(_FINISH_SECONDS)

@@ -268,6 +268,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
         for waiting in self._waiting.values():
             if not waiting.done.done():
                 waiting.done.set_exception(LinkLost("The link to the PBX broke before the answer came."))
+                waiting.done.exception()  # seen: whoever asked may have gone
         self._waiting.clear()
         self._lists = 0
 

@@ -54,6 +54,7 @@ class Publisher:
         self._updates: dict[str, CallUpdate] = {}
         self._statuses: dict[str, PbxStatus] = {}
         self._rosters: dict[str, PbxRoster] = {}
+        self._stopping = False
         self._wake = asyncio.Event()
         if spool.count:
             self._wake.set()
@@ -97,9 +98,15 @@ class Publisher:
             return False
         return not self.away
 
+    def stop(self) -> None:
+        """Have `run()` return. Cancel its task as well; that alone is not enough, because on Python 3.11
+        `asyncio.wait_for`, which the Redis client uses, can swallow a cancellation that meets its result."""
+        self._stopping = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Write until cancelled. Errors of Redis are waited out here and reach nobody."""
-        while True:
+        """Write until stopped. Errors of Redis are waited out here and reach nobody."""
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             try:
@@ -205,7 +212,7 @@ class Publisher:
             )
 
     async def _until_back(self) -> None:
-        while self.away:
+        while self.away and not self._stopping:
             await self._clock.sleep(_RETRY_SECONDS)
             try:
                 # An answer to PING is not enough: a full or read-only Redis answers it too.
@@ -216,5 +223,5 @@ class Publisher:
                 self._rescue()
             else:
                 self.away = False
-        self._log.info("Redis is back")
-        self._on_return()
+                self._log.info("Redis is back")
+                self._on_return()

@@ -21,6 +21,7 @@ from shared.contracts.call import (
     CallUpdate,
     Direction,
     PbxLink,
+    PbxRoster,
     PbxStatus,
 )
 from tests.ami_listener.conftest import Logs
@@ -84,6 +85,7 @@ def publishing(tmp_path: Path) -> Callable[[str], object]:
             yield Publishing(publisher, clock, spool, returned)
             assert not task.done()
         finally:
+            publisher.stop()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await redis.aclose()
@@ -133,6 +135,25 @@ async def test_the_status_of_a_pbx_is_there_for_a_while(redis: Redis, redis_url:
         raw = await redis.get(bus.pbx_status_key("main"))
         assert PbxStatus.model_validate_json(raw).link is PbxLink.UP
         assert 0 < await redis.ttl(bus.pbx_status_key("main")) <= STATUS_SECONDS
+
+
+async def test_a_roster_comes_after_the_updates_it_is_about(
+    redis: Redis, redis_url: str, publishing, tmp_path
+) -> None:
+    Spool(tmp_path / "spool.jsonl").add(ended("e1", 1).to_json())
+    async with publishing(redis_url) as p:
+        p.publisher.offer_roster(PbxRoster(pbx="test", version=1, at=NOW, open=[]))
+        p.publisher.offer(update("c1", 2))
+        p.publisher.offer_roster(PbxRoster(pbx="test", version=3, at=NOW, open=["c1"]))
+        entries: list[dict[bytes, bytes]] = []
+        last = "0"
+        while len(entries) < 3:
+            for _, new in await redis.xread({bus.CALLS_STREAM: last}, block=5000) or []:
+                last, entries = new[-1][0], entries + [fields for _, fields in new]
+        roster = bus.decode_roster(entries[-1])
+        assert roster is not None
+        assert roster.version == 3
+        assert {bus.decode_update(fields).call_id for fields in entries[:2]} == {"c1", "e1"}
 
 
 class TestRedisAway:
@@ -227,6 +248,19 @@ class TestRestartOfThisProcess:
             await arrived(redis, 451)
             assert p.publisher.spooled == 0
         assert not (tmp_path / "spool.jsonl").exists()
+
+    async def test_stop_ends_it_even_if_the_cancellation_is_swallowed(
+        self, redis: Redis, tmp_path: Path
+    ) -> None:
+        for turns in range(40):  # at every point of a write
+            publisher = Publisher(redis, Spool(tmp_path / "s"))
+            task = asyncio.create_task(publisher.run())
+            publisher.offer(update("c1", turns))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            publisher.stop()
+            task.cancel()
+            await asyncio.wait([task])
 
     async def test_finish_writes_what_is_left(self, redis: Redis, tmp_path: Path) -> None:
         publisher = Publisher(redis, Spool(tmp_path / "s"))

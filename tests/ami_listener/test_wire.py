@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ami_listener.message import AmiMessage
@@ -57,11 +57,12 @@ def test_every_recorded_packet_is_read_as_it_was_written(path: Path) -> None:
 @pytest.mark.parametrize("path", TRACES[::9], ids=lambda p: p.stem)
 @pytest.mark.parametrize("size", [1, 7, 1460])
 def test_cutting_changes_nothing(path: Path, size: int) -> None:
-    data = path.read_bytes()
+    data = path.read_bytes()[: 2000 * size]  # byte by byte a part is enough
     assert read(data, size) == read(data)
     assert read(data, size, WANTED) == read(data, wanted=WANTED)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(SMALL)), max_size=12))
 def test_any_cutting_changes_nothing(places: list[int]) -> None:
     framer = AmiFramer()
@@ -128,6 +129,7 @@ class TestHarm:
 
     limits = WireLimits(message=2000, line=500, headers=20)
 
+    @settings(deadline=None)
     @given(st.binary(max_size=300), st.sampled_from([1, 3, 1000]))
     def test_garbage_never_raises_and_the_next_message_is_read(self, garbage: bytes, size: int) -> None:
         framer = AmiFramer(limits=self.limits)
@@ -177,6 +179,7 @@ class TestEncodeAction:
         packet = encode_action([("Action", "Originate"), ("Variable", "a=1"), ("Variable", "имя=Пётр")])
         assert packet == "Action: Originate\r\nVariable: a=1\r\nVariable: имя=Пётр\r\n\r\n".encode()
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=30)), min_size=1, max_size=5))
     def test_whatever_is_sent_says_what_was_meant(self, fields: list[tuple[str, str]]) -> None:
         try:

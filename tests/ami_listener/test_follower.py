@@ -1,0 +1,229 @@
+"""From a PBX's socket to call updates: settling after each connect, and what goes on meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ami_listener import resync
+from ami_listener.follower import PbxFollower
+from shared.contracts.call import CallEndReason, CallState, CallUpdate, PbxLink, PbxRoster, PbxStatus
+from shared.settings import PbxSettings
+from tests.ami_listener.conftest import Logs
+from tests.ami_listener.stub import AmiStub, Session, TestClock, until
+
+RINGING = {
+    "Channel": "PJSIP/trunk-00000001",
+    "ChannelState": "4",
+    "CallerIDNum": "+79001112233",
+    "Context": "from-pstn",
+    "Exten": "+78000000003",
+    "Uniqueid": "1.1",
+    "Linkedid": "1.1",
+}
+
+
+class Offered:
+    """In place of the publisher: what was offered, to be awaited."""
+
+    def __init__(self) -> None:
+        self.updates: list[CallUpdate] = []
+        self.statuses: list[PbxStatus] = []
+        self.rosters: list[PbxRoster] = []
+        self._changed = asyncio.Event()
+
+    def offer(self, update: CallUpdate) -> None:
+        self.updates.append(update)
+        self._changed.set()
+
+    def offer_status(self, status: PbxStatus) -> None:
+        self.statuses.append(status)
+        self._changed.set()
+
+    def offer_roster(self, roster: PbxRoster) -> None:
+        self.rosters.append(roster)
+        self._changed.set()
+
+    async def until(self, condition: Callable[["Offered"], bool]) -> None:
+        while not condition(self):
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class Following:
+    def __init__(self, follower: PbxFollower, offered: Offered, clock: TestClock) -> None:
+        self.follower = follower
+        self.offered = offered
+        self.clock = clock
+
+    async def ended(self) -> CallUpdate:
+        await self.offered.until(lambda o: bool(o.updates) and o.updates[-1].call.state is CallState.ENDED)
+        return self.offered.updates[-1]
+
+    async def settled(self, times: int = 1) -> None:
+        """Until the state was read so often: each time the status says the version."""
+        await self.offered.until(lambda o: sum(s.version == "Asterisk 22.1" for s in o.statuses) >= times)
+
+
+@asynccontextmanager
+async def following(stub: AmiStub) -> AsyncIterator[Following]:
+    offered, clock = Offered(), TestClock()
+    settings = PbxSettings(port=stub.port, secret=SecretStr("x"))
+    follower = PbxFollower("main", settings, "RU", offered, clock=clock)  # type: ignore[arg-type]
+    follower.start()
+    try:
+        yield Following(follower, offered, clock)
+    finally:
+        await follower.close()
+
+
+async def tell_state(session: Session, channels: list[dict[str, str]], boot: str = "12:00:00") -> None:
+    """Answer one round of questions."""
+    session.items(
+        await session.next("CoreShowChannels"), "CoreShowChannel", channels, "CoreShowChannelsComplete"
+    )
+    await tell_rest(session, boot)
+
+
+async def tell_rest(session: Session, boot: str = "12:00:00") -> None:
+    session.items(await session.next("QueueStatus"), "QueueMember", [], "QueueStatusComplete")
+    session.answer(await session.next("CoreStatus"), CoreStartupDate="2026-11-21", CoreStartupTime=boot)
+    session.answer(await session.next("CoreSettings"), AsteriskVersion="22.1")
+
+
+async def test_calls_that_go_on_already_begin_with_a_gap(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [RINGING])
+        await f.offered.until(lambda o: bool(o.updates))
+        call = f.offered.updates[-1].call
+        assert call.caller.number == "+79001112233"
+        assert call.gap
+        await f.settled()
+        assert f.offered.statuses[-1].link is PbxLink.UP
+        assert f.offered.statuses[-1].open_calls == 1
+        (roster,) = f.offered.rosters
+        assert roster.open == [call.call_id]
+        assert roster.version > f.offered.updates[-1].version
+
+
+async def test_events_that_come_while_the_state_is_read_are_neither_lost_nor_doubled(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        asked = await session.next("CoreShowChannels")
+        session.event("Newchannel", **RINGING)
+        session.event(
+            "Newchannel",
+            **{**RINGING, "Channel": "PJSIP/trunk-00000002", "Uniqueid": "2.1", "Linkedid": "2.1"},
+        )
+        session.items(asked, "CoreShowChannel", [RINGING], "CoreShowChannelsComplete")
+        session.event("Hangup", **RINGING, Cause="16")
+        await tell_rest(session)
+        await f.settled()
+        latest = {u.call_id: u.call.state for u in f.offered.updates}
+        assert sorted(latest.values()) == [CallState.ENDED, CallState.NEW]
+        assert len(f.follower.tracker.open_calls()) == 1
+
+
+async def test_a_call_that_ended_unseen_ends(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [RINGING])
+        await f.settled()
+        session.abort()
+        await f.offered.until(lambda o: o.statuses[-1].link is PbxLink.LOST)
+        assert f.offered.statuses[-1].detail
+        await f.clock.sleeping()
+        await f.clock.advance(1)
+        again = await stub.session()
+        await tell_state(again, [])
+        call = (await f.ended()).call
+        assert call.end_reason is CallEndReason.UNKNOWN
+        assert call.gap
+        assert f.follower.tracker.open_calls() == []
+
+
+async def test_a_late_fully_booted_has_the_state_read_again(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [])
+        await f.settled()
+        session.packet(("Event", "FullyBooted"), ("Privilege", "system,all"))
+        await tell_state(session, [RINGING])
+        await f.settled(2)
+        assert len(f.follower.tracker.open_calls()) == 1
+
+
+async def test_an_account_that_may_list_nothing_is_told_so_and_ends_no_call(
+    stub: AmiStub, logs: Logs
+) -> None:
+    def missing() -> list[str]:
+        return [e["missing"] for e in logs if "missing" in e]
+
+    async with following(stub) as f:
+        session = await stub.session()
+        session.event("Newchannel", **RINGING)
+        for name in ("CoreShowChannels", "Status", "QueueStatus", "CoreStatus", "CoreSettings"):
+            session.answer(await session.next(name), "Error", Message="Permission denied")
+        await f.offered.until(lambda o: o.statuses[-1].open_calls == 1 and bool(missing()))
+        assert f.offered.statuses[-1].version == "Asterisk Call Manager/11.0.0"
+        assert [c.state for c in f.follower.tracker.open_calls()] == [CallState.NEW]
+        assert f.offered.rosters == []  # nothing was read, so nothing can be concluded
+        assert len(missing()) == 4
+        assert missing()[0].startswith("CoreShowChannels is refused (Permission denied)")
+
+
+async def test_status_stands_in_for_the_list_of_channels(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        session.answer(await session.next("CoreShowChannels"), "Error", Message="Permission denied")
+        session.items(await session.next("Status"), "Status", [{**RINGING, "BridgeID": ""}], "StatusComplete")
+        await tell_rest(session)
+        await f.settled()
+        assert len(f.follower.tracker.open_calls()) == 1
+
+
+async def test_a_pbx_too_busy_to_answer_is_asked_again(
+    stub: AmiStub, monkeypatch: pytest.MonkeyPatch, logs: Logs
+) -> None:
+    monkeypatch.setattr(resync, "_LIST_SECONDS", 0.01)
+    async with following(stub) as f:
+        session = await stub.session()
+        await session.next("CoreShowChannels")
+        await until(lambda: f.clock.slept.count(10) == 2)  # the heartbeat, and the next try
+        await f.clock.advance(10)
+        monkeypatch.setattr(resync, "_LIST_SECONDS", 30)
+        await tell_state(session, [RINGING])
+        await f.settled()
+        assert len(f.follower.tracker.open_calls()) == 1
+    assert any("asked again" in e["event"] for e in logs)
+
+
+async def test_a_heartbeat_keeps_the_status_alive(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        await tell_state(await stub.session(), [])
+        await f.settled()
+        said = len(f.offered.statuses)
+        await f.clock.sleeping(at_least=10)
+        await f.clock.advance(10)
+        await f.offered.until(lambda o: len(o.statuses) > said)
+
+
+async def test_a_recorded_call_gives_its_updates(stub: AmiStub) -> None:
+    trace = (Path(__file__).parent.parent / "traces" / "22" / "answered_queue_call.ami").read_bytes()
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [])
+        await f.settled()
+        session.send(trace.partition(b"\r\n\r\n")[2])
+        call = (await f.ended()).call
+        assert call.end_reason is CallEndReason.COMPLETED
+        assert call.queue is not None
+        assert call.queue.name == "support"
+        versions = [u.version for u in f.offered.updates]
+        assert versions == sorted(set(versions))
+        f.follower.resend()
+        assert len(f.offered.updates) == len(versions)  # nothing is open
