@@ -27,7 +27,6 @@ export class Unauthorised extends Error {}
 // A phone rings for 15-20 s: the desk must be back within one ring, also after a long outage.
 const RECONNECT_MAX_MS = 5_000;
 const RECONNECT_MIN_MS = 300;
-const RECEIPTS_MAX = 1_000;
 // The SDK's own "unauthorized", the gateway's error of that name, and its close code "invalid token".
 const NO_TOKEN_CODES = [1, 101, 3500];
 
@@ -37,7 +36,6 @@ export class Push {
   private pending: { card: Card; offset: number }[] = [];
   private scheduled = false;
   private wasUp = false;
-  private readonly receipts = new Set<string>();
 
   constructor(url: string, tokens: TokenSource, private readonly events: PushEvents) {
     this.client = new Centrifuge(url, {
@@ -85,12 +83,8 @@ export class Push {
     this.client.disconnect();
   }
 
-  /** The receipt behind the ring-to-screen figure, once a revision; `at` by this tab's clock. Nobody waits for it. */
+  /** The receipt behind the ring-to-screen figure, `at` by this tab's clock. Nobody waits for it. */
   shown(card: Card, at: Date): void {
-    const key = `${card.call_id} ${card.rev}`;
-    if (this.receipts.has(key)) return;
-    if (this.receipts.size >= RECEIPTS_MAX) this.receipts.clear(); // a second receipt does no harm, a leak does
-    this.receipts.add(key);
     this.client
       .rpc("card.shown", { call_id: card.call_id, rev: card.rev, at: at.toISOString() })
       .catch(() => undefined);

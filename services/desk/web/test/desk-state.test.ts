@@ -135,6 +135,7 @@ test("a missed close says its reason; a missed ring is shown only if the snapsho
     connected([card("b", 7)], [card("a", 2, "closed", "transferred"), card("b", 7), card("c", 1)]),
   );
   assert.deepEqual(states(desk), ["b ringing", "a closed"]);
+  assert.deepEqual(recents(desk), []); // of "c" nothing is known but that it is not here
 });
 
 test("a call that was closed and rings again while the link is down rings on", () => {

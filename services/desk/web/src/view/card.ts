@@ -27,6 +27,7 @@ export class CallCard extends LitElement {
   }
 
   protected override updated(changed: PropertyValues<this>): void {
+    // A card object is one revision: the same one painted again (the clock, the language) is no news.
     if (!changed.has("card") || this.card.state !== "ringing") return;
     const card = this.card;
     // The first frame callback runs before the paint, the second one after it. A hidden tab paints nothing and says so.
