@@ -25,7 +25,7 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     Redis may be away at the start. `app.state.drain` is an async function that sends every tab away with 3001; call it
     before the HTTP server stops. Serve it with uvicorn's `ws="websockets-sansio"` and without deflate.
     """
-    redis = connect_redis(redis_url, command_seconds=None)  # the hub has deadlines of its own
+    redis = connect_redis(redis_url)
     metrics = Metrics()
     hub = Hub(redis, metrics)
 

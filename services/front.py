@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from shared.settings import SettingsError
 _MAX_FRAME = 1024 * 1024
 # Requests still running when we are asked to stop; Ctrl-C promises five seconds for everything.
 _GRACE_SECONDS = 2
+
+# A tab that took nothing for so long has no network any more; it comes back by itself.
+_DEAF_PEER_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,9 @@ def listen(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} cannot be used ({(error.strerror or str(error)).lower()}). "
             f"Stop what uses it, or set CALLCARD_HTTP__PORT to another one."
         ) from None
+    if sys.platform == "linux":
+        # A peer that never reads again is let go by the kernel; uvicorn cannot. Connections inherit it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF_PEER_MS)
     sock.set_inheritable(False)
     return sock
 

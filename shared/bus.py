@@ -3,6 +3,8 @@
 Every key begins with `callcard:`. Stay within Redis 7.0 commands.
 """
 
+import socket
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +22,17 @@ CALLS_GROUP = "card_api"
 AGENTS_CHANGED = "callcard:agents:changed"
 """Pub/sub: the agents table changed; whoever keeps a copy reads it again."""
 
+_KEEPALIVE = (
+    {
+        socket.TCP_KEEPIDLE: 5,
+        socket.TCP_KEEPINTVL: 2,
+        socket.TCP_KEEPCNT: 3,
+        socket.TCP_USER_TIMEOUT: 10_000,
+    }
+    if sys.platform == "linux"
+    else {}
+)
+
 _UPDATE_FIELD = b"u"
 _ROSTER_FIELD = b"r"
 
@@ -29,24 +42,25 @@ def pbx_status_key(pbx: str) -> str:
     return f"callcard:pbx:{pbx}"
 
 
-def connect_redis(url: str, *, command_seconds: float | None = 5.0) -> "Redis":
+def connect_redis(url: str) -> "Redis":
     """A client for `url`. Connects at first use, so it may be made while Redis is away.
 
     Answers are bytes. A command fails at once when Redis is away: whoever calls decides whether and when to
     try again, because only they know whether doing it twice is safe.
 
-    `command_seconds`: when a command is given up. None: never, for callers that put `asyncio.timeout` around theirs.
-    With a number redis-py sends through `asyncio.wait_for`, which costs a task a command and, on Python 3.11, can
-    swallow the cancellation of the caller.
+    No deadline on a command: put `asyncio.timeout` around it where waiting would matter. redis-py's own goes through
+    `asyncio.wait_for`, which costs a task a command and, on Python 3.11, can swallow the cancellation of the caller.
     """
     return Redis.from_url(
         url,
         decode_responses=False,
         protocol=2,
-        # Nobody waits longer than this for a Redis on the same network; blocking reads set their own.
+        # Nobody waits longer than this for a Redis on the same network.
         socket_connect_timeout=3,
-        socket_timeout=command_seconds,
+        socket_timeout=None,
+        # A machine that vanished without a word is noticed by the kernel after some ten seconds.
         socket_keepalive=True,
+        socket_keepalive_options=_KEEPALIVE,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
