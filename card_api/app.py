@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -110,8 +111,9 @@ async def card_api(
             lookup_router(lookup, audit, access, settings.country, settings.language, now),
             pbx_router(PbxService(redis), access),
         )
+        warm_up = partial(lookup.warm_up, settings.database.pool_size)
         try:
-            async with _running(directory.run, consumer.run, audit.run, keys.run):
+            async with _running(warm_up, directory.run, consumer.run, audit.run, keys.run):
                 yield app
         finally:
             await cards.close()
@@ -158,7 +160,7 @@ async def _running(*runs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         try:
             await what()
         except Exception as error:  # each keeps itself alive; one that fails to is a bug worth seeing
-            log.error("a background task ended", task=getattr(what, "__qualname__", "?"), exc_info=error)
+            log.error("a background task ended", task=repr(what), exc_info=error)
 
     tasks = [asyncio.create_task(run(what)) for what in runs]
     try:

@@ -35,6 +35,7 @@ def normalise(raw: str, country: str) -> str | None:
     return _parse(text, country)
 
 
+@lru_cache(maxsize=65536)  # a card is rendered several times a call; formatting is more than half of that
 def display(number: str) -> str:
     """`+7 903 123-45-67`: the international form people read; what is no E.164 number stays as it is."""
     if not number.startswith("+"):

@@ -1,15 +1,20 @@
 """Finding a caller, measured, and once more when a dead connection was to blame."""
 
+import asyncio
 from time import perf_counter
 
 from sqlalchemy.exc import DBAPIError
 
+from card_api.backoff import Backoff
+from card_api.database import DATABASE_ERRORS
 from card_api.lookup.repository import LookupRepository
 from card_api.lookup.schemas import Found
 from card_api.metrics import Metrics
 
 SOURCE = "customers"
 """Name of our own tables among a card's sources."""
+
+_NOBODY = ""
 
 
 class LookupService:
@@ -27,6 +32,18 @@ class LookupService:
             return found
         finally:
             self._seconds.labels(outcome).observe(perf_counter() - began)
+
+    async def warm_up(self, connections: int) -> None:
+        """Open the pool's connections and have the statement planned on each, so that the first caller does not wait
+        for it. Returns when that is done, however long PostgreSQL is away."""
+        backoff = Backoff()
+        while True:
+            try:
+                await asyncio.gather(*(self._repository.find(_NOBODY) for _ in range(connections)))
+            except DATABASE_ERRORS:
+                await asyncio.sleep(backoff.next())  # others say that it is away
+            else:
+                return
 
     async def _find(self, number: str) -> Found:
         try:
