@@ -1,7 +1,6 @@
 """The card API, wired. Nothing happens here but putting parts together."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,6 +22,7 @@ from card_api.audit.service import AuditService
 from card_api.auth.access import Access
 from card_api.auth.router import auth_router
 from card_api.auth.service import AuthService
+from card_api.background import running
 from card_api.calls.consumer import CallConsumer
 from card_api.calls.repository import CallRepository
 from card_api.cards.query import CardQuery
@@ -41,7 +41,6 @@ from card_api.pbx.service import PbxService
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
-from shared.observability import logger
 from shared.push import PushPublisher
 from shared.settings import Settings
 
@@ -113,7 +112,7 @@ async def card_api(
         )
         warm_up = partial(lookup.warm_up, settings.database.pool_size)
         try:
-            async with _running(warm_up, directory.run, consumer.run, audit.run, keys.run):
+            async with running(warm_up, directory.run, consumer.run, audit.run, keys.run):
                 yield app
         finally:
             await cards.close()
@@ -149,23 +148,3 @@ def _application(allowed_origins: list[str], health: APIRouter, *api: APIRouter)
 
 def _newest_revision() -> str | None:
     return ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
-
-
-@asynccontextmanager
-async def _running(*runs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run these beside the block; cancel them when it is left, and wait for their good-byes."""
-    log = logger("card_api")
-
-    async def run(what: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await what()
-        except Exception as error:  # each keeps itself alive; one that fails to is a bug worth seeing
-            log.error("a background task ended", task=repr(what), exc_info=error)
-
-    tasks = [asyncio.create_task(run(what)) for what in runs]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from card_api.agents.directory import Agent, Directory
 from card_api.agents.repository import AgentRepository
+from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS, sentence
 from shared.bus import AGENTS_CHANGED
@@ -127,8 +128,7 @@ class AgentDirectory:
                 except TimeoutError:
                     pass
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await end([listening])
 
     async def refresh(self) -> None:
         """Read the tables now."""

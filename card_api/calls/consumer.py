@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from card_api.agents.directory import Directory
+from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.calls.buffer import Batch, Buffer, Entry
 from card_api.calls.facts import CountryOf
@@ -93,10 +94,7 @@ class CallConsumer:
         try:
             await self._read_forever()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await self._drain(storer)
-            await asyncio.gather(storer, *helpers, return_exceptions=True)
+            await asyncio.gather(self._drain(storer), end(helpers))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -341,4 +339,4 @@ class CallConsumer:
         await asyncio.wait([storer], timeout=_DRAIN_SECONDS)
         if not storer.done():
             self._log.warning("calls that were read are stored by the next start")
-            storer.cancel()
+            await end([storer])

@@ -11,6 +11,7 @@ from time import perf_counter
 from redis.exceptions import RedisError
 
 from card_api.agents.directory import Directory
+from card_api.background import end
 from card_api.calls.facts import customer_end
 from card_api.calls.repository import StoredCall
 from card_api.cards.places import Place, places
@@ -162,9 +163,7 @@ class CardService:
         for held in self._open.values():
             if held.grace is not None:
                 held.grace.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     # --- the life of one call -----------------------------------------------------------------------------------
 
