@@ -163,9 +163,10 @@ async def _spawn(*command: str, env: dict[str, str] | None = None, log: Path) ->
 
 
 async def _end(processes: list[asyncio.subprocess.Process]) -> None:
+    """At once: nothing of theirs is worth keeping, and the floor's gateway would wait for its tab for ever."""
     for process in processes:
         if process.returncode is None:
-            process.terminate()
+            process.kill()
     await asyncio.gather(*(process.wait() for process in processes))
 
 

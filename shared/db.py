@@ -20,8 +20,8 @@ def create_engine(url: str, pool_size: int = 5) -> AsyncEngine:
     return create_async_engine(
         database_url(url),
         pool_size=pool_size,
-        # A burst may open as many again; they are closed when it is over.
-        max_overflow=pool_size,
+        # None beyond the pool: opening a connection costs more than waiting for one, most of all in a burst.
+        max_overflow=0,
         pool_timeout=5,
         # A server that was restarted must not cost a request: a dead connection is found when it is taken.
         pool_pre_ping=False,

@@ -46,8 +46,8 @@ _READ_DEADLINE_SECONDS = 5.0
 # twice is harmless, so this may be short: it is how long the record lags after a crash.
 CLAIM_IDLE_MS = 3000
 # Updates of one call come in bunches. Storing a moment later writes each call once a bunch and leaves the moment of
-# the ring to the cards.
-_GATHER_SECONDS = 0.02
+# the ring to the cards; the record may lag by this much, nobody looks there for what rings now.
+_GATHER_SECONDS = 0.1
 # One statement's worth: about 2 MB of documents.
 _STORE_COUNT = 400
 _STORE_DEADLINE_SECONDS = 15.0
@@ -145,10 +145,9 @@ class CallConsumer:
         entries = await self._decode(cast("Any", answer)[0][1]) if answer else []
         if not entries:
             return
-        # Into the buffer first: a Redis that goes away while the cards are published must not cost the record.
         for entry in entries:
             self._buffer.add(entry)
-        await self._cards.show([entry.update for entry in entries])
+        self._cards.show([entry.update for entry in entries])
 
     async def _claim_forever(self) -> None:
         """Take over entries of consumers that are no more; now and then clear up. Beside the reader, because it asks
@@ -182,7 +181,7 @@ class CallConsumer:
         stored = await self._repository.versions({entry.update.call_id for entry in entries})
         for entry in entries:
             self._buffer.add(entry)
-        await self._cards.show(
+        self._cards.show(
             [e.update for e in entries if e.update.version > stored.get(e.update.call_id, -1)]
         )
 
@@ -250,7 +249,7 @@ class CallConsumer:
         for update in updates:
             # Acknowledged with the roster, when they are stored.
             self._buffer.add(Entry(entry_id, update, update.to_json()))
-        await self._cards.show(updates)
+        self._cards.show(updates)
 
     async def _restore(self) -> None:
         """Take up the calls that were open when the process before us ended."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
@@ -12,6 +11,7 @@ from redis.exceptions import RedisError
 
 from card_api.agents.directory import Directory
 from card_api.background import end
+from card_api.backoff import Backoff
 from card_api.calls.facts import customer_end
 from card_api.calls.repository import StoredCall
 from card_api.cards.places import Place, places
@@ -84,6 +84,8 @@ class CardService:
         self._over: OrderedDict[str, int] = OrderedDict()
         # Cards that Redis has not taken yet; only the newest of each agent and call.
         self._outbox: dict[tuple[str, str], Card] = {}
+        self._flushing = asyncio.Lock()
+        self._flusher: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing = False
         self._log = logger("cards")
@@ -91,9 +93,8 @@ class CardService:
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    async def show(self, updates: Iterable[CallUpdate]) -> None:
-        """Publish what these updates change on agents' screens. Raises RedisError when Redis is away; the cards are
-        kept and go out with the next `flush`."""
+    def show(self, updates: Iterable[CallUpdate]) -> None:
+        """Publish what these updates change on agents' screens; the reader of the next ones does not wait for that."""
         for update in updates:
             try:
                 self._take(update.call_id, update.call, update.version)
@@ -102,22 +103,23 @@ class CardService:
                 self._log.error(
                     "cards of a call could not be rendered", call_id=update.call_id, exc_info=error
                 )
-        if self._outbox:
-            await self.flush()
+        self._flush_soon()
 
     async def flush(self) -> None:
-        """Publish every card that waits. Raises RedisError when Redis is away."""
-        cards = list(self._outbox.values())
-        if not cards:
-            return
-        await self._publisher.publish_cards(cards)
-        now = self._now()
-        for card in cards:
-            if self._outbox.get((card.agent, card.call_id)) is card:
-                del self._outbox[card.agent, card.call_id]
-            self._metrics.cards.labels(card.state.value).inc()
-            if card.state is CardState.RINGING and card.call.ringing_at is not None:
-                self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
+        """Publish every card that waits. Raises RedisError when Redis is away.
+
+        One at a time: two of them at once would publish the same cards twice, and under load ever more often.
+        """
+        async with self._flushing:
+            while cards := list(self._outbox.values()):
+                await self._publisher.publish_cards(cards)
+                now = self._now()
+                for card in cards:
+                    if self._outbox.get((card.agent, card.call_id)) is card:
+                        del self._outbox[card.agent, card.call_id]
+                    self._metrics.cards.labels(card.state.value).inc()
+                    if card.state is CardState.RINGING and card.call.ringing_at is not None:
+                        self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
 
     async def restore(self, stored: Iterable[StoredCall]) -> None:
         """Take up open calls of the record that nobody has told us about (after a start)."""
@@ -289,13 +291,17 @@ class CardService:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        if self._outbox:
-            self._spawn(self._flush_quietly())
+        if self._outbox and (self._flusher is None or self._flusher.done()):
+            self._flusher = self._spawn(self._flush_until_taken())
 
-    async def _flush_quietly(self) -> None:
-        # The consumer notices that Redis is away, says so, and flushes when it is back.
-        with suppress(RedisError, OSError):
-            await self.flush()
+    async def _flush_until_taken(self) -> None:
+        # The consumer notices that Redis is away and says so.
+        backoff = Backoff()
+        while self._outbox:
+            try:
+                await self.flush()
+            except (RedisError, OSError):
+                await asyncio.sleep(backoff.next())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

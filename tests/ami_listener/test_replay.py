@@ -14,7 +14,9 @@ TIMING = read_timing((FOLDER / "direct_did.timing").read_text())
 
 def test_the_recordings_own_time_is_used() -> None:
     (call,) = final_calls(replay(RECORDING, timing=TIMING))
-    assert call.started_at == datetime(2026, 11, 21, 22, 44, 16, 716000, UTC)  # EventTV, and 1 ms of the timing
+    assert call.started_at == datetime(
+        2026, 11, 21, 22, 44, 16, 716000, UTC
+    )  # EventTV, and 1 ms of the timing
     assert call.answered_at is not None
     assert 0.6 < (call.answered_at - call.started_at).total_seconds() < 0.9
 
