@@ -207,7 +207,7 @@ def orm_way(engine: AsyncEngine) -> Find:
 
 
 def raw_way(pool: "asyncpg.Pool[asyncpg.Record]") -> Find:
-    statement = FIND.text.replace(":number", "$1")
+    statement = FIND
 
     async def find(number: str) -> int:
         await pool.fetchval(statement, number)

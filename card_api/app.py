@@ -89,7 +89,8 @@ async def card_api(
         agent_repository = AgentRepository(engine)
         call_repository = CallRepository(engine)
         directory = AgentDirectory(agent_repository, redis)
-        lookup = LookupService(LookupRepository(engine), metrics)
+        lookup_repository = LookupRepository(engine)
+        lookup = LookupService(lookup_repository, metrics)
         keys = ApiKeyService(ApiKeyRepository(engine), now)
         audit = AuditService(AuditRepository(engine))
         cards = CardService(PushPublisher(redis), lookup, lambda: directory.current, site, metrics, now)
@@ -110,12 +111,13 @@ async def card_api(
             lookup_router(lookup, audit, access, settings.country, settings.language, now),
             pbx_router(PbxService(redis), access),
         )
-        warm_up = partial(lookup.warm_up, settings.database.pool_size)
+        warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
             async with running(warm_up, directory.run, consumer.run, audit.run, keys.run):
                 yield app
         finally:
             await cards.close()
+            await lookup_repository.close()
     finally:
         await redis.aclose()
         await engine.dispose()

@@ -1,9 +1,17 @@
 """Telling a database that is away from a row it will never take."""
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-DATABASE_ERRORS = (DBAPIError, PoolTimeout, OSError, TimeoutError)
+DATABASE_ERRORS = (
+    DBAPIError,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 """What a statement may raise when PostgreSQL is away, slow, not migrated, or refuses a value."""
 
 # SQLSTATE classes that speak about the value and not about the server: data exception, constraint violation,

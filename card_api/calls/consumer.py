@@ -181,9 +181,7 @@ class CallConsumer:
         stored = await self._repository.versions({entry.update.call_id for entry in entries})
         for entry in entries:
             self._buffer.add(entry)
-        self._cards.show(
-            [e.update for e in entries if e.update.version > stored.get(e.update.call_id, -1)]
-        )
+        self._cards.show([e.update for e in entries if e.update.version > stored.get(e.update.call_id, -1)])
 
     async def _sweep(self) -> None:
         open_ids = self._cards.open_ids

@@ -3,7 +3,7 @@
 import asyncio
 from time import perf_counter
 
-from sqlalchemy.exc import DBAPIError
+import asyncpg
 
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS
@@ -48,8 +48,6 @@ class LookupService:
     async def _find(self, number: str) -> Found:
         try:
             return await self._repository.find(number)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError):
             # PostgreSQL was restarted since this connection was opened; the pool opens a new one now.
             return await self._repository.find(number)
