@@ -15,7 +15,11 @@ from shared.settings import SettingsError
 
 # name → (module, attribute, help). The attribute is a function (a command) or a Typer (a group of commands).
 _COMMANDS = {
-    "run": ("services.cli.run", "run", "Run pieces of Callcard: listener, api, gateway, desk, simulator, or all."),
+    "run": (
+        "services.cli.run",
+        "run",
+        "Run pieces of Callcard: listener, api, gateway, desk, simulator, or all.",
+    ),
     "demo": ("services.cli.demo", "demo", "The whole product with a simulated PBX and sample customers."),
     "db": ("services.cli.admin", "db", "The database's schema."),
     "agent": ("services.cli.admin", "agent", "Agents: who signs in, and whose phone is whose."),
