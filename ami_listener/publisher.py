@@ -7,7 +7,6 @@ disk.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -16,6 +15,7 @@ from ami_listener.clock import Clock, SystemClock
 from ami_listener.spool import Spool
 from shared import bus
 from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
+from shared.link import Command, RedisLink, xadd
 from shared.observability import logger
 
 # Updates in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
@@ -47,6 +47,7 @@ class Publisher:
         self.sent = 0
         self.lost = 0
         self._redis = redis
+        self._link = RedisLink(redis)
         self._spool = spool
         self._on_return = on_return
         self._clock = clock or SystemClock()
@@ -146,18 +147,20 @@ class Publisher:
                 del self._rosters[pbx]
 
     async def _write(self, updates: Iterable[CallUpdate], statuses: Iterable[PbxStatus]) -> None:
-        count = 0
-        # Not a transaction: entries are independent, and MULTI would cost a round of parsing.
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for update in updates:
-                fields = self._encode(update)
-                if fields is not None:
-                    pipe.xadd(bus.CALLS_STREAM, fields)
-                    count += 1
-            for status in statuses:
-                pipe.set(bus.pbx_status_key(status.pbx), status.to_json(), ex=STATUS_SECONDS)
-            async with asyncio.timeout(_WRITE_SECONDS):
-                await pipe.execute()
+        commands = [command for update in updates if (command := self._encode(update)) is not None]
+        count = len(commands)
+        commands += [
+            ("SET", bus.pbx_status_key(status.pbx), status.to_json(), "EX", STATUS_SECONDS)
+            for status in statuses
+        ]
+        if not commands:
+            return
+        async with asyncio.timeout(_WRITE_SECONDS):
+            # Not a transaction: entries are independent, and MULTI would cost a round of parsing.
+            answers = await self._link.call_all(commands)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
         self.sent += count
 
     async def _deliver_spool(self) -> None:
@@ -169,9 +172,9 @@ class Publisher:
         self._spool.clear()
         self._log.info("ended calls that waited on disk are delivered", calls=delivered)
 
-    def _encode(self, update: CallUpdate) -> dict[Any, Any] | None:
+    def _encode(self, update: CallUpdate) -> Command | None:
         try:
-            return bus.encode_update(update)
+            return xadd(bus.CALLS_STREAM, bus.encode_update(update))
         except ValueError:  # pydantic's own is one; a call like that would stop all others
             self.lost += 1
             self._log.exception("an update cannot be written as JSON and is lost", call_id=update.call_id)

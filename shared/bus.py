@@ -66,7 +66,7 @@ def connect_redis(url: str) -> "Redis":
     )
 
 
-def encode_update(update: CallUpdate) -> dict[Any, Any]:
+def encode_update(update: CallUpdate) -> dict[bytes, bytes]:
     """The fields of a stream entry."""
     return {_UPDATE_FIELD: update.to_json()}
 
