@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -30,6 +30,7 @@ from card_api.database import DATABASE_ERRORS, refuses_value, sentence
 from card_api.metrics import Metrics
 from shared.bus import CALLS_GROUP, CALLS_STREAM, decode_roster, decode_update
 from shared.contracts.call import PbxRoster
+from shared.link import RedisLink
 from shared.observability import logger
 
 DEAD_STREAM = "callcard:calls:dead"
@@ -80,6 +81,11 @@ class CallConsumer:
         # A name of its own for each process: entries of one that was killed are claimed, not mixed up with ours.
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._claim_idle_ms = claim_idle_ms
+        self._link = RedisLink(redis)
+        self._read_command = (
+            *("XREADGROUP", "GROUP", CALLS_GROUP, self._name, "COUNT", _READ_COUNT, "BLOCK", _BLOCK_MS),
+            *("STREAMS", CALLS_STREAM, ">"),
+        )
         self._buffer = Buffer()
         self._rosters: asyncio.Queue[tuple[bytes, PbxRoster]] = asyncio.Queue()
         self._log = logger("calls")
@@ -139,10 +145,10 @@ class CallConsumer:
     async def _read(self) -> None:
         await self._buffer.room()
         async with asyncio.timeout(_READ_DEADLINE_SECONDS):
-            answer = await self._redis.xreadgroup(
-                CALLS_GROUP, self._name, {CALLS_STREAM: ">"}, count=_READ_COUNT, block=_BLOCK_MS
-            )
-        entries = await self._decode(cast("Any", answer)[0][1]) if answer else []
+            streams = await self._link.call(*self._read_command)
+        if not streams:
+            return
+        entries = await self._decode([(id_, _pairs(fields)) for id_, fields in streams[0][1]])
         if not entries:
             return
         for entry in entries:
@@ -337,3 +343,8 @@ class CallConsumer:
         if not storer.done():
             self._log.warning("calls that were read are stored by the next start")
             await end([storer])
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    """Fields of an entry as Redis sends them: name, value, name, value, …"""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
