@@ -22,13 +22,14 @@ Stays within Redis 7.0 commands; works on Redis Cluster because no script touche
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
+from shared.link import Command, RedisLink
 
 NOTICES = "notices"
 """The channel everybody hears."""
@@ -254,7 +255,8 @@ class PushPublisher:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._publish = redis.register_script(_PUBLISH)
+        self._link = RedisLink(redis)
+        self._publish_sha = redis.register_script(_PUBLISH).sha
         self._rebuild = redis.register_script(_REBUILD)
 
     async def publish_card(self, card: Card) -> int:
@@ -263,27 +265,25 @@ class PushPublisher:
         Returns the offset in `agent:<login>`; 0 if the desk knows this rev of the call or a higher one: then nothing
         happened, and nothing needs to.
         """
-        return cast("int", await self._publish(*_card_args(card)))
+        return (await self._publish([_card_args(card)]))[0]
 
     async def publish_cards(self, cards: Sequence[Card]) -> None:
         """Several cards (a ring-all) in one round trip; each is atomic by itself."""
-        if not cards:
-            return
-        calls = [_card_args(card) for card in cards]
-        answers = await self._pipelined(calls)
+        if cards:
+            await self._publish([_card_args(card) for card in cards])
+
+    async def _publish(self, calls: Sequence[Command]) -> list[int]:
+        """Run the script with each of these keys and arguments; the offsets it returned."""
+        commands: list[Command] = [("EVALSHA", self._publish_sha, *call) for call in calls]
+        answers = await self._link.call_all(commands)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # Redis was restarted and does not know the script: none of the calls ran.
-            await self._redis.script_load(_PUBLISH)
-            answers = await self._pipelined(calls)
+            await self._link.call("SCRIPT", "LOAD", _PUBLISH)
+            answers = await self._link.call_all(commands)
         for answer in answers:
-            if isinstance(answer, Exception):
+            if isinstance(answer, RedisError):
                 raise answer
-
-    async def _pipelined(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for keys, args in calls:
-                pipeline.evalsha(self._publish.sha, len(keys), *keys, *args)
-            return await pipeline.execute(raise_on_error=False)
+        return answers
 
     async def publish(self, channel: str, data: bytes) -> int:
         """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
@@ -294,7 +294,7 @@ class PushPublisher:
             raise ValueError(
                 "a publication must be JSON on one line: a line break separates messages in a frame"
             )
-        return cast("int", await self._publish(*_publish_args(channel, data)))
+        return (await self._publish([_publish_args(channel, data)]))[0]
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data."""
@@ -393,7 +393,7 @@ def _expires_ms(card: Card) -> int:
     return int(card.expires_at.timestamp() * 1000)
 
 
-def _card_args(card: Card) -> tuple[list[str], list[Any]]:
+def _card_args(card: Card) -> Command:
     if card.rev < 0:
         raise ValueError(f"the card of {card.call_id} has a negative rev: {card.rev}")
     return _publish_args(
@@ -403,13 +403,15 @@ def _card_args(card: Card) -> tuple[list[str], list[Any]]:
 
 def _publish_args(
     channel: str, body: bytes, *, card: Card | None = None, head: bytes = b"", tail: bytes = b""
-) -> tuple[list[str], list[Any]]:
-    about: list[Any] = ["", 0, 0, 0]
+) -> Command:
+    """What follows the script's name: the number of keys, the keys, the arguments."""
+    about: Command = ("", 0, 0, 0)
     if card is not None:
-        about = [card.call_id, card.rev, int(card.state is not CardState.CLOSED), _expires_ms(card)]
-    args: list[Any] = [_new_epoch(), bus_name(channel), head, body, tail, *about]
-    args += [HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS]
-    return _keys(channel), args
+        about = (card.call_id, card.rev, int(card.state is not CardState.CLOSED), _expires_ms(card))
+    keys = _keys(channel)
+    args: Command = (_new_epoch(), bus_name(channel), head, body, tail)
+    bounds = (HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS)
+    return (len(keys), *keys, *args, *about, *bounds)
 
 
 def _entries(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> tuple[Publication, ...]:
