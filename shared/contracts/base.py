@@ -1,6 +1,7 @@
 """What every contract has in common: strict models, UTC timestamps in milliseconds."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
@@ -11,9 +12,12 @@ def to_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# Each update and card of a call repeats most of its moments; writing them was half the cost of its JSON. This many are
+# a second of a thousand calls.
+@lru_cache(maxsize=8192)
 def iso_ms(value: datetime) -> str:
     """`2026-11-21T22:42:09.490Z`: ISO 8601, UTC, milliseconds."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value.astimezone(UTC).isoformat("T", "milliseconds").removesuffix("+00:00") + "Z"
 
 
 Timestamp = Annotated[
