@@ -84,7 +84,7 @@ format: dev ## rewrite the code in the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schemas: dev ## write docs/schemas and docs/openapi.json anew from the contracts
+schemas: dev ## write docs/schemas anew from the contracts
 	$(BIN)/python -m services.schemas
 
 LOCK := $(BIN)/uv pip compile --generate-hashes --no-header --no-emit-index-url --no-annotate --universal --python-version 3.11 -q

@@ -210,7 +210,8 @@ def _endpoints(facts: Facts, rules: EndpointRules) -> list[Finding]:
     if strangers:
         findings.append(
             Finding(
-                Level.ERROR,
+                # Some strangers among agents are robots and mailboxes; nothing but strangers is a wrong guess of ours.
+                Level.ERROR if len(strangers) == len(members) else Level.WARN,
                 f"Queue members that are not taken for agents, so no card shows for them: {_some(strangers)}.",
                 "Give their pattern in CALLCARD_PBX__…__AGENTS, e.g. PJSIP/1??.",
             )

@@ -17,6 +17,7 @@ from ami_listener.record import Recording, RecordingExists, record, timing_path
 from ami_listener.replay import Timing, final_calls, read_timing, replay
 from ami_listener.tracker.endpoints import EndpointRules
 from services.cli.output import console, fail
+from shared.observability import configure_logging
 from shared.settings import PbxSettings, Settings, SettingsError, load_settings
 
 app = typer.Typer(help="Asterisk's manager interface: record, replay, doctor.", no_args_is_help=True)
@@ -166,6 +167,7 @@ def doctor_command(
     Exit code 0: cards can show. 1: something stands in the way.
     """
     account, rules = _account(load_settings(), host, port, username, secret_file, pbx)
+    configure_logging("error", "console")  # the findings say it all
     out = console()
     with out.status(f"Asking {account.host}:{account.port} …"):
         facts = asyncio.run(examine(account, listen=seconds))
