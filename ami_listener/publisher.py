@@ -14,12 +14,15 @@ from redis.exceptions import RedisError
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.spool import Spool
 from shared import bus
-from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
+from shared.contracts.call import CallState, CallUpdate, LegState, PbxRoster, PbxStatus
 from shared.link import Command, RedisLink, xadd
 from shared.observability import logger
 
 # Updates in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
 _BATCH = 200
+# An end is several events, one a channel, a millisecond apart. Where no phone rings, waiting this long makes one update
+# of them, and one packet of those of several calls; nobody sees a card close 5 ms later.
+_GATHER_SECONDS = 0.005
 # Redis on the same network answers in under a millisecond; after this long it does not answer at all.
 _WRITE_SECONDS = 5.0
 # A restarted Redis is back within a second or two; asking it twice a second costs nothing.
@@ -57,6 +60,7 @@ class Publisher:
         self._rosters: dict[str, PbxRoster] = {}
         self._stopping = False
         self._wake = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         if spool.count:
             self._wake.set()
 
@@ -71,12 +75,22 @@ class Publisher:
         return self._spool.count
 
     def offer(self, update: CallUpdate) -> None:
-        """Take an update; the newest of each call goes out as soon as Redis takes it."""
+        """Take an update; the newest of each call goes out as soon as Redis takes it, and at once if a phone rings or
+        is about to."""
         if self.away and update.call.state is CallState.ENDED:
             self._updates.pop(update.call_id, None)
             self._keep_on_disk(update)
             return
         self._updates[update.call_id] = update
+        if _nobody_waits(update):
+            if self._gathering is None:
+                loop = asyncio.get_running_loop()
+                self._gathering = loop.call_later(_GATHER_SECONDS, self._gathered)
+        else:
+            self._wake.set()
+
+    def _gathered(self) -> None:
+        self._gathering = None
         self._wake.set()
 
     def offer_status(self, status: PbxStatus) -> None:
@@ -228,3 +242,11 @@ class Publisher:
                 self.away = False
                 self._log.info("Redis is back")
                 self._on_return()
+
+
+def _nobody_waits(update: CallUpdate) -> bool:
+    """Is it all the same to everybody whether this is known some milliseconds later?"""
+    call = update.call
+    if call.state not in (CallState.ANSWERED, CallState.HELD, CallState.ENDED):
+        return False
+    return all(leg.state is not LegState.RINGING for leg in call.legs)

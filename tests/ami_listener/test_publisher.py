@@ -20,6 +20,7 @@ from shared.contracts.call import (
     CallState,
     CallUpdate,
     Direction,
+    Leg,
     PbxLink,
     PbxRoster,
     PbxStatus,
@@ -124,6 +125,37 @@ async def test_the_newest_of_each_call_wins_while_a_write_is_under_way(
             p.publisher.offer(update("c1", version))
         p.publisher.offer(update("c2", 1))
         assert await arrived(redis, 2) == [("c1", 100), ("c2", 1)]
+
+
+async def test_where_no_phone_rings_updates_gather_until_one_does(
+    redis: Redis, redis_url: str, publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ami_listener.publisher._GATHER_SECONDS", 60.0)
+    async with publishing(redis_url) as p:
+        for quiet in (update("c1", 1, CallState.ANSWERED), ended("c1", 2)):
+            p.publisher.offer(quiet)
+            await p.publisher.reachable(5)  # a whole round trip: time enough for a write
+        assert await stream(redis) == []
+        p.publisher.offer(update("c2", 3))
+        assert await arrived(redis, 2) == [("c1", 2), ("c2", 3)]
+
+
+async def test_a_phone_that_rings_during_a_conversation_does_not_wait(
+    redis: Redis, redis_url: str, publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ami_listener.publisher._GATHER_SECONDS", 60.0)
+    async with publishing(redis_url) as p:
+        transfer = update("c1", 1, CallState.ANSWERED)
+        transfer.call.legs.append(Leg(endpoint="PJSIP/102", channel="PJSIP/102-1"))
+        p.publisher.offer(transfer)
+        assert await arrived(redis, 1) == [("c1", 1)]
+
+
+async def test_what_has_gathered_goes_out_by_itself(redis: Redis, redis_url: str, publishing) -> None:
+    async with publishing(redis_url) as p:
+        for version in (1, 2):
+            p.publisher.offer(ended("c1", version))
+            assert (await arrived(redis, version))[-1] == ("c1", version)
 
 
 async def test_the_status_of_a_pbx_is_there_for_a_while(redis: Redis, redis_url: str, publishing) -> None:
