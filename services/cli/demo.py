@@ -61,8 +61,10 @@ def demo(
             out.print(f"\n  [bold]Callcard is running:[/]  [bold cyan]{address}/[/]\n")
             out.print(f"  Sign in as [bold]101[/] (or 102, 103, 104), password [bold]{password}[/]")
             out.print("  The phone rings in a few seconds, and again and again.\n")
-            out.print(f"  REST: {address}/docs    Log: {log_path}    Data: {settings.data_dir}")
-            out.print("  Ctrl-C ends everything; the data is here next time.\n")
+            out.print(f"  REST API   {address}/docs", soft_wrap=True)
+            out.print(f"  Log        {log_path}", soft_wrap=True)
+            out.print(f"  Data       {settings.data_dir}, for --demo of the other commands too", soft_wrap=True)
+            out.print("\n  Ctrl-C ends everything; the data is here next time.\n")
 
         runner.run(serve(settings, targets, at, ready))
         out.print("  Stopped.")
