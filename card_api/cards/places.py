@@ -1,8 +1,8 @@
 """Which agents a call concerns, and what each of their cards must show: a pure function of the call."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from card_api.agents.directory import Agent, Directory
 from shared.contracts.call import (
@@ -18,9 +18,8 @@ from shared.contracts.call import (
 from shared.contracts.card import CardState, CloseReason
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One agent's part in a call."""
+class Place(NamedTuple):
+    """One agent's part in a call. A tuple for the reason of `CustomerEnd`."""
 
     agent: Agent
     state: CardState

@@ -131,6 +131,9 @@ def render(
         history=list(part.history),
         tickets=list(part.tickets),
         orders=list(part.orders),
+        # Nobody fills these yet. Said nevertheless: pydantic copies a default list the slow way, for each card.
+        callbacks=[],
+        actions=[],
         links=list(part.links),
         sources=[Source(name=s.name, status=s.status, ms=s.ms) for s in knowledge.sources],
         expires_at=_expires_at(call, place, now),

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
 
 def to_utc(value: datetime) -> datetime:
     """Any datetime as UTC; one without a zone is taken as UTC, the only zone we put on a wire."""
+    if value.tzinfo is UTC:  # ours, built many times a call
+        return value
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 

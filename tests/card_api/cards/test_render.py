@@ -1,6 +1,5 @@
 """What a card says."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +24,7 @@ OLGA = FoundCustomer(
 def card(of: Call, knowledge: Knowledge = NOTHING_KNOWN, agent: Agent | None = None) -> Card:
     place = places(of, DIRECTORY)[0]
     if agent is not None:
-        place = replace(place, agent=agent)
+        place = place._replace(agent=agent)
     return render(of, 7, place, knowledge, DIRECTORY, SITE, NOON)
 
 
