@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from alembic.script import ScriptDirectory
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
@@ -104,7 +102,7 @@ async def card_api(
         query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
         app = _application(
             settings.allowed_origins,
-            health_router(HealthService(engine, redis, _newest_revision()), metrics),
+            health_router(HealthService(engine, redis, migrations.newest()), metrics),
             auth_router(auth, access),
             cards_router(query, access),
             agents_router(directory, access),
@@ -146,7 +144,3 @@ def _application(allowed_origins: list[str], health: APIRouter, *api: APIRouter)
             expose_headers=["ETag", "Retry-After"],
         )
     return app
-
-
-def _newest_revision() -> str | None:
-    return ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
