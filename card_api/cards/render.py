@@ -131,7 +131,7 @@ def render(
         history=list(part.history),
         tickets=list(part.tickets),
         orders=list(part.orders),
-        # Nobody fills these yet. Said nevertheless: pydantic copies a default list the slow way, for each card.
+        # Nobody fills these yet; said for the reason of `_stranger`.
         callbacks=[],
         actions=[],
         links=list(part.links),
@@ -178,15 +178,15 @@ def caller_part(
     `except_call`: the call that is going on, which is no history yet.
     """
     if presentation is not Presentation.ALLOWED:
-        return CallerPart(MatchKind.WITHHELD, CallerProfile())
+        return CallerPart(MatchKind.WITHHELD, _stranger(None))
     shown = display(number) if number else None
     history = tuple(c for c in found.history if c.call_id != except_call)[:_HISTORY]
     if not found.customers:
-        return CallerPart(MatchKind.NONE, CallerProfile(display_number=shown), history=history)
+        return CallerPart(MatchKind.NONE, _stranger(shown), history=history)
     if len(found.customers) > 1:
         return CallerPart(
             MatchKind.SEVERAL,
-            CallerProfile(display_number=shown),
+            _stranger(shown),
             candidates=tuple(candidate(ranked, language) for ranked in rank(found.customers)),
             history=history,
         )
@@ -212,11 +212,16 @@ def internal_caller(call: Call, directory: Directory) -> Agent | None:
 def _internal(call: Call, colleague: Agent | None) -> CallerPart:
     number = call.caller.number
     if colleague is None:
-        return CallerPart(MatchKind.NONE, CallerProfile(display_number=number, name=None))
+        return CallerPart(MatchKind.NONE, _stranger(number))
     return CallerPart(
         MatchKind.COLLEAGUE,
         CallerProfile(name=colleague.name, display_number=number or colleague.extension),
     )
+
+
+def _stranger(shown: str | None) -> CallerProfile:
+    """Nothing but the number. The empty lists are said because pydantic copies default ones the slow way."""
+    return CallerProfile(display_number=shown, names=[], people=[], accounts=[], tags=[])
 
 
 def _profile(customer: FoundCustomer, shown: str | None) -> CallerProfile:

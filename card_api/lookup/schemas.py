@@ -45,8 +45,9 @@ class FoundCustomer(Contract):
 class Found(Contract):
     """Everybody who has a number, and the calls from and to it (of one customer: by any of their numbers)."""
 
-    customers: list[FoundCustomer] = []
-    history: list[PastCall] = []
+    # Not `= []`: pydantic deep-copies such a default, and every call begins with nothing found.
+    customers: list[FoundCustomer] = Field(default_factory=list)
+    history: list[PastCall] = Field(default_factory=list)
 
 
 class LookupAnswer(Contract):
