@@ -63,7 +63,9 @@ def demo(
             out.print("  The phone rings in a few seconds, and again and again.\n")
             out.print(f"  REST API   {address}/docs", soft_wrap=True)
             out.print(f"  Log        {log_path}", soft_wrap=True)
-            out.print(f"  Data       {settings.data_dir}, for --demo of the other commands too", soft_wrap=True)
+            out.print(
+                f"  Data       {settings.data_dir}, for --demo of the other commands too", soft_wrap=True
+            )
             out.print("\n  Ctrl-C ends everything; the data is here next time.\n")
 
         runner.run(serve(settings, targets, at, ready))
