@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from shared.contracts.call import Call, CallUpdate, PbxStatus
+from shared.contracts.call import Call, CallUpdate, PbxRoster, PbxStatus
 from shared.contracts.card import Card, CardPublication
-from shared.contracts.push import DeskSnapshot
+from shared.contracts.push import DeskSnapshot, Receipt
 from shared.errors import ProblemDocument
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
@@ -17,7 +17,9 @@ CONTRACTS: tuple[type[BaseModel], ...] = (
     Card,
     CardPublication,
     DeskSnapshot,
+    PbxRoster,
     PbxStatus,
+    Receipt,
     ProblemDocument,
 )
 

@@ -38,7 +38,7 @@ _ROSTER_FIELD = b"r"
 
 
 def pbx_status_key(pbx: str) -> str:
-    """Hash field holder of a PBX's last `PbxStatus` (JSON under the key itself)."""
+    """The key of a PBX's last `PbxStatus`, as JSON; it expires when nobody follows the PBX any more."""
     return f"callcard:pbx:{pbx}"
 
 

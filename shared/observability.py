@@ -62,8 +62,3 @@ def mask_number(number: str | None) -> str | None:
     if number is None or len(number) <= 6:
         return number  # an extension is no personal data
     return f"{number[:5]}…{number[-2:]}"
-
-
-def mask_name(name: str | None) -> str | None:
-    """`И…`: that there was a name, not which."""
-    return f"{name[0]}…" if name else name

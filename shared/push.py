@@ -182,11 +182,6 @@ def agent_channel(login: str) -> str:
     return f"agent:{login}"
 
 
-def line_channel(name: str) -> str:
-    """`line:support`: the live board of a line."""
-    return f"line:{name}"
-
-
 def bus_name(channel: str) -> str:
     """The pub/sub channel in Redis. The braces keep it and the channel's keys in one slot of a cluster."""
     return f"callcard:push:{{{channel}}}"

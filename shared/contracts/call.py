@@ -1,7 +1,6 @@
 """The call as the PBX sees it: what `ami_listener` says and `card_api` stores."""
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import Field
 
@@ -196,9 +195,6 @@ class CallUpdate(Contract):
     at: Timestamp
     call: Call
 
-    def __lt__(self, other: "CallUpdate") -> bool:
-        return self.version < other.version
-
 
 class PbxRoster(Contract):
     """Which calls go on at a PBX, said after its state was read. A call that the record holds open and that is not
@@ -228,6 +224,3 @@ class PbxStatus(Contract):
     detail: str | None = Field(None, description="a sentence for people when the link is not up")
     version: str | None = Field(None, description="what the PBX calls itself")
     open_calls: int = 0
-
-
-JsonObject = dict[str, Any]
