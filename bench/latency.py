@@ -1,14 +1,16 @@
 """From the byte on the AMI socket to the frame at the tab, at 50 and 200 calls a second, beside the floor.
 
 Ours: listener, api and gateway as three processes, PostgreSQL, Valkey; a tab for each agent. The floor: the same hops
-(AMI socket → stream → pub/sub → WebSocket) in three processes that do no work: nothing is parsed, looked up, stored
-or rendered. Both get the same simulated calls. Time zero is when the simulator has given DialBegin to its socket.
+(AMI socket → stream → one question to PostgreSQL → pub/sub → WebSocket) in three processes that do no work: nothing is
+parsed, looked up, stored or rendered. Both get the same simulated calls. Time zero is
+when the simulator has given DialBegin to its socket.
 """
 
 import asyncio
 import contextlib
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import uvloop
-import websockets
 from redis.asyncio import Redis
+from sqlalchemy import make_url
 
 from bench.table import Row, percentile, show
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -123,14 +125,16 @@ async def main(redis_url, host, port, user, secret):
                 await redis.xadd("floor", {b"m": message})
 """,
     "api": """
-import asyncio, sys, uvloop
+import asyncio, sys, asyncpg, uvloop
 from redis.asyncio import Redis
-async def main(redis_url):
+async def main(redis_url, database_url):
     redis = Redis.from_url(redis_url, protocol=2)
+    database = await asyncpg.connect(database_url)
     await redis.xgroup_create("floor", "g", id="$", mkstream=True)
     while True:
         for _, entries in await redis.xreadgroup("g", "c", {"floor": ">"}, count=128, block=5000):
             for entry, fields in entries:
+                await database.fetchval("select $1::text", "+74950000000")
                 await redis.publish("floor", fields[b"m"])
                 await redis.xack("floor", "g", entry)
 """,
@@ -171,13 +175,13 @@ async def _end(processes: list[asyncio.subprocess.Process]) -> None:
     await asyncio.gather(*(process.wait() for process in processes))
 
 
-async def floor(load: Load, redis_url: str, folder: Path) -> list[float]:
+async def floor(load: Load, database_url: str, redis_url: str, folder: Path) -> list[float]:
     """Milliseconds of each call."""
     with simulated_pbx(load) as ((host, pbx_port), pipe):
         port = str(free_port())
         log = folder / "floor.log"
         arguments = {
-            "api": [redis_url],
+            "api": [redis_url, make_url(database_url).set(drivername="postgresql").render_as_string(False)],
             "gateway": [redis_url, port],
             "listener": [redis_url, host, str(pbx_port), *ACCOUNT],
         }
@@ -187,19 +191,10 @@ async def floor(load: Load, redis_url: str, folder: Path) -> list[float]:
         ]
         seen: dict[str, int] = {}
         try:
-            tab = await _connect(f"ws://127.0.0.1:{port}/")
-            await tab.recv()
-
-            async def listen() -> None:
-                async for message in tab:
-                    at = monotonic_ns()
-                    head = str(message).partition("\r\nUniqueid: ")[2]
-                    seen.setdefault(head.partition("\r\n")[0], at)
-
-            listening = asyncio.create_task(listen())
+            async with asyncio.timeout(20):
+                tab = await _open_tab(int(port), "/", re.compile(rb"\r\nUniqueid: ([0-9.]+)\r"), seen)
             sent = await _traffic(pipe)
-            listening.cancel()
-            await tab.close()
+            tab.close()
         finally:
             await _end(processes)
         return _latencies(sent, seen)
@@ -234,44 +229,22 @@ async def ours(load: Load, database_url: str, redis_url: str, folder: Path) -> l
                 )
             )
         seen: dict[str, int] = {}
-        tabs: list[asyncio.Task[None]] = []
+        tabs: list[_Tab] = []
         try:
             for port in ports.values():
                 await _ready(port)
-            connected = asyncio.Semaphore(0)
             for agent in make_agents(AGENTS):
-                address = f"ws://127.0.0.1:{ports['gateway']}/connection/websocket"
-                tabs.append(asyncio.create_task(_tab(address, agent.extension, seen, connected)))
-            for _ in tabs:
-                await connected.acquire()
+                token = issue_token(SECRET, agent.extension, "agent", datetime.now(UTC), timedelta(hours=1))
+                hello = orjson.dumps({"id": 1, "connect": {"token": token}})
+                # The first card of a call counts, whatever its state: an answer may overtake the ring.
+                card = re.compile(rb'"card":\{"call_id":"%s-([0-9.]+)"' % PBX.encode())
+                tabs.append(await _open_tab(ports["gateway"], "/connection/websocket", card, seen, hello))
             sent = await _traffic(pipe)
         finally:
             for tab in tabs:
-                tab.cancel()
-            await asyncio.gather(*tabs, return_exceptions=True)
+                tab.close()
             await _end(processes)
         return _latencies(sent, seen)
-
-
-async def _tab(address: str, login: str, seen: dict[str, int], connected: asyncio.Semaphore) -> None:
-    token = issue_token(SECRET, login, "agent", datetime.now(UTC), timedelta(hours=1))
-    prefix = f"{PBX}-"
-    async with websockets.connect(address, compression=None, proxy=None, max_size=None) as socket:
-        await socket.send(orjson.dumps({"id": 1, "connect": {"token": token}}).decode())
-        await socket.recv()
-        connected.release()
-        async for frame in socket:
-            at = monotonic_ns()
-            text = str(frame)
-            if text == "{}":
-                await socket.send("{}")
-                continue
-            # The first card of a call counts, whatever its state: on a busy machine an answer may overtake the ring.
-            # Cut out by hand, because a client that parses 1,000 cards a second would be measured as well.
-            for line in text.split("\n"):
-                call_id = line.partition('"card":{"call_id":"')[2].partition('"')[0]
-                if call_id:
-                    seen.setdefault(call_id.removeprefix(prefix), at)
 
 
 async def _ready(port: int) -> None:
@@ -289,13 +262,72 @@ async def _ready(port: int) -> None:
 # --- both -------------------------------------------------------------------------------------------------------
 
 
-async def _connect(address: str) -> Any:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return await websockets.connect(address, compression=None, proxy=None)
-            except OSError:
-                await asyncio.sleep(0.05)
+class _Tab(asyncio.Protocol):
+    """A WebSocket client that looks for calls in the bytes as they come, because a client that takes 1,000 frames a
+    second apart would take its part of the two cores, and be measured as well.
+
+    What a server sends is not masked, so a call's id stands in the bytes as it is.
+    """
+
+    # A head may be cut in two by the network; no head is longer.
+    _HEAD = 200
+    _PING = b"\x81\x02{}"
+
+    def __init__(self, path: str, call: re.Pattern[bytes], seen: dict[str, int], hello: bytes | None) -> None:
+        self._path, self._call, self._seen, self._hello = path, call, seen, hello
+        self._tail = b""
+        self._upgraded = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(
+            f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        at = monotonic_ns()
+        if not self._upgraded:
+            self._upgraded = True
+            if self._hello is not None:
+                self._transport.write(_masked(self._hello))
+            data = data.partition(b"\r\n\r\n")[2]
+        if data and not self.ready.done():
+            self.ready.set_result(None)  # "ready", or the reply to connect
+        if self._PING in data:
+            self._transport.write(_masked(b"{}"))
+        data = self._tail + data
+        for found in self._call.finditer(data):
+            self._seen.setdefault(found[1].decode(), at)
+        self._tail = data[-self._HEAD :]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(error or ConnectionError("the gateway closed the connection"))
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _masked(text: bytes) -> bytes:
+    """A text frame of a client; masked with zeros, which changes nothing."""
+    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    return b"\x81" + length + bytes(4) + text
+
+
+async def _open_tab(
+    port: int, path: str, call: re.Pattern[bytes], seen: dict[str, int], hello: bytes | None = None
+) -> _Tab:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            _, tab = await loop.create_connection(lambda: _Tab(path, call, seen, hello), "127.0.0.1", port)
+            break
+        except OSError:
+            await asyncio.sleep(0.05)
+    await tab.ready
+    return tab
 
 
 async def _traffic(pipe: Connection) -> dict[str, int]:
@@ -347,7 +379,7 @@ async def measure(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, folder: Pa
         for load in LOADS:
             async with Redis.from_url(valkey.url) as redis:
                 await redis.flushall()
-            below = await floor(load, valkey.url, folder)
+            below = await floor(load, database_url, valkey.url, folder)
             here = await ours(load, database_url, valkey.url, folder)
             ratio = percentile(here, 0.5) / percentile(below, 0.5)
             rows.append(
