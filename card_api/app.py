@@ -96,6 +96,12 @@ async def card_api(
         consumer = CallConsumer(
             redis, call_repository, cards, lambda: directory.current, site.country_of, metrics
         )
+
+        async def follow_calls() -> None:
+            # A call's end that is handled while nobody knows the agents would leave its card on their screens.
+            await directory.known()
+            await consumer.run()
+
         lifetime = timedelta(minutes=settings.auth.token_minutes)
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
         access = Access(auth_secret, directory, keys, now)
@@ -111,7 +117,7 @@ async def card_api(
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
-            async with running(warm_up, directory.run, consumer.run, audit.run, keys.run):
+            async with running(warm_up, directory.run, follow_calls, audit.run, keys.run):
                 yield app
         finally:
             await cards.close()

@@ -98,8 +98,17 @@ class AgentDirectory:
         self._changed: list[Callable[[], None]] = []
         self._wake = asyncio.Event()
         self._log = logger("agents")
+        self._known = asyncio.Event()
         self.current = Directory()
-        self.loaded = False
+
+    @property
+    def loaded(self) -> bool:
+        """Have the tables been read? Until then `current` is empty, and says nothing."""
+        return self._known.is_set()
+
+    async def known(self) -> None:
+        """Return when the tables have been read."""
+        await self._known.wait()
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Called after `current` became another one."""
@@ -134,7 +143,8 @@ class AgentDirectory:
         """Read the tables now."""
         read = Directory.of(await self._repository.all())
         changed = read != self.current
-        self.current, self.loaded = read, True
+        self.current = read
+        self._known.set()
         if changed:
             for callback in self._changed:
                 callback()

@@ -20,7 +20,7 @@ from card_api.calls.models import calls
 from services.front import listen, serving
 from services.runtime import Servers, Target, pieces
 from services.samples import load_samples
-from shared.bus import connect_redis
+from shared.bus import CALLS_STREAM, connect_redis, decode_update
 from shared.contracts.call import Call, CallState
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import DeskSnapshot
@@ -87,6 +87,10 @@ class Tab(ClientEventHandler):
     async def closed(self, call_id: str, seconds: float = DEADLINE) -> Card:
         """The closing card of a call."""
         return await self.card(lambda c: c.call_id == call_id and c.state is CardState.CLOSED, seconds)
+
+    async def empty(self, seconds: float = DEADLINE) -> None:
+        """Return when no card is open on the screen."""
+        await self._until(lambda: not self.shown, seconds, "cards stay open")
 
     async def open(self) -> Self:
         """Connect; returns with the snapshot."""
@@ -166,6 +170,21 @@ class Stack:
     async def published(self, login: str) -> int:
         """How many publications this agent's channel ever had: 0 is proof that nothing was sent, to any tab."""
         return (await DeskReader(self._redis).read(agent_channel(login))).position.offset
+
+    async def said(self, call_id: str, state: CallState, seconds: float = DEADLINE) -> None:
+        """Return when the listener has said that the call is in this state; while PostgreSQL is away only, because
+        what is stored is taken out of the stream."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    for _, fields in await self._redis.xrange(CALLS_STREAM):
+                        if b"u" in fields:
+                            update = decode_update(fields)
+                            if update.call_id == call_id and update.call.state is state:
+                                return
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            raise AssertionError(f"nobody said that {call_id} is {state}") from None
 
     async def stored(self, call_id: str, seconds: float = DEADLINE) -> Call:
         """The call as the record has it, once it has ended there."""

@@ -5,7 +5,7 @@ import pytest
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.simulator.config import SimAccount, SimCaller
 from services.simulator.simulator import Simulator
-from shared.contracts.call import CallEndReason
+from shared.contracts.call import CallEndReason, CallState
 from shared.contracts.card import CardState
 from tests.e2e.conftest import CLIENT, CLIENT_NAME, Start, link
 from tests.e2e.stack import Stack
@@ -72,7 +72,28 @@ async def test_calls_that_ended_while_the_product_was_down_are_closed(pbx: Simul
         stored = await stack.stored(card.call_id)
         assert (stored.end_reason, stored.gap) == (CallEndReason.UNKNOWN, True)
         tab = await stack.tab("101")
-        assert tab.shown == {}
+        await tab.empty()
+
+
+async def test_a_call_that_ends_before_the_agents_are_known_leaves_no_card_behind(
+    pbx: Simulator, start: Start, postgres: EmbeddedPostgres
+) -> None:
+    call = await pbx.place("answered_queue_call", caller=CLIENT, agent="101", pace="manual")
+    async with start() as stack:
+        tab = await stack.tab("101")
+        card = await tab.card(lambda c: c.state is CardState.RINGING)
+    postgres.kill()
+    try:
+        async with start(wait=False, samples=False) as stack:
+            await stack.said(card.call_id, CallState.RINGING)  # the listener follows the call again
+            await call.hang_up()
+            await stack.said(card.call_id, CallState.ENDED)
+            postgres.start()
+            await stack.ready()
+            await (await stack.tab("101")).empty()
+    finally:
+        if not postgres.running:
+            postgres.start()
 
 
 async def test_redis_restarted_in_mid_call(pbx: Simulator, stack: Stack, valkey: EmbeddedValkey) -> None:
