@@ -6,8 +6,6 @@ are asked to reconnect (3010) and get a snapshot.
 """
 
 import asyncio
-import contextlib
-import math
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
@@ -18,6 +16,7 @@ from redis.exceptions import RedisError
 from push_gateway.client import Client, Frame
 from push_gateway.metrics import Metrics
 from push_gateway.protocol import INSUFFICIENT_STATE, push_frame
+from shared.link import Wire
 from shared.observability import logger
 from shared.push import ChannelState, DeskReader, Heard, Position, Publication, bus_name
 
@@ -30,8 +29,6 @@ LINK_PING_SECONDS = 5.0
 LINK_SILENCE_SECONDS = 12.0
 # Redis comes back in about a second; looking often is cheap for it, and the agents wait.
 RETRY_SECONDS = (0.1, 1.0)
-# Messages handled before the writers get a turn.
-BURST = 64
 # One SUBSCRIBE after a reconnect names at most this many channels.
 SUBSCRIBE_CHUNK = 500
 # Cards whose publish time is remembered for the receipts, a channel.
@@ -82,7 +79,7 @@ class Hub:
         self._log = logger("push.hub")
         self._channels: dict[str, _Channel] = {}
         self._reads = asyncio.Semaphore(PARALLEL_READS)
-        self._link: Any = None
+        self._link: Wire | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -107,7 +104,7 @@ class Hub:
                 raise BusAway
             async with asyncio.timeout(READ_SECONDS):
                 if is_new:
-                    await self._tell("SUBSCRIBE", name)
+                    self._tell("SUBSCRIBE", name)
                 await channel.subscribed.wait()
                 acknowledged = channel.acknowledged
                 state = await self._read(name, known)
@@ -142,7 +139,7 @@ class Hub:
         if channel is None or channel.seats.pop(client, None) is None or channel.seats:
             return
         del self._channels[name]
-        self._spawn(self._unsubscribe(name))
+        self._tell("UNSUBSCRIBE", name)
 
     def leave_all(self, client: Client, names: Iterable[str]) -> None:
         for name in names:
@@ -279,46 +276,41 @@ class Hub:
 
     async def _listen(self) -> None:
         """Subscribe to every channel and take messages until the link breaks."""
-        pool = self._redis.connection_pool
-        link = await pool.get_connection()  # type: ignore[no-untyped-call]
-        pinging = asyncio.create_task(self._ping(link))
+        link = await Wire.open(self._redis, self._heard)
         try:
             self._link = link
             names = [bus_name(name) for name in self._channels]
-            for start in range(0, len(names), SUBSCRIBE_CHUNK):
-                await link.send_command("SUBSCRIBE", *names[start : start + SUBSCRIBE_CHUNK])
+            link.send(
+                [
+                    ("SUBSCRIBE", *names[start : start + SUBSCRIBE_CHUNK])
+                    for start in range(0, len(names), SUBSCRIBE_CHUNK)
+                ]
+            )
             self._metrics.bus_up.set(1)
-            await self._read_link(link)
+            while not link.lost.done():
+                await asyncio.wait([link.lost], timeout=LINK_PING_SECONDS)
+                if asyncio.get_running_loop().time() - link.heard_at > LINK_SILENCE_SECONDS:
+                    raise TimeoutError("Redis is silent")
+                link.send([("PING",)])
+            raise link.lost.result()
         finally:
             self._link = None
             self._metrics.bus_up.set(0)
-            pinging.cancel()
             for channel in self._channels.values():
                 channel.subscribed.clear()
-            await link.disconnect()
-            await pool.release(link)
+            await link.close()
 
-    async def _read_link(self, link: Any) -> None:
-        handled = 0
-        while True:
-            async with asyncio.timeout(LINK_SILENCE_SECONDS):
-                # inf: no deadline of the client library's own (five seconds); ours is above, with pings in between.
-                message = await link.read_response(disconnect_on_error=False, timeout=math.inf)
-            kind = message[0]
-            if kind == b"message":
+    def _heard(self, message: Any) -> None:
+        """Anything that came over the link."""
+        try:
+            if isinstance(message, RedisError):
+                self._log.error("Redis refuses a subscription", error=str(message))
+            elif message[0] == b"message":
                 self._message(message[1], message[2])
-            elif kind == b"subscribe":
+            elif message[0] == b"subscribe":
                 self._on_subscribed(message[1])
-            handled += 1
-            if handled % BURST == 0:
-                await asyncio.sleep(0)
-
-    async def _ping(self, link: Any) -> None:
-        # A failure needs no notice: the reading side sees it, or the silence after it.
-        with contextlib.suppress(*_FAILURES):
-            while True:
-                await asyncio.sleep(LINK_PING_SECONDS)
-                await link.send_command("PING")
+        except Exception:  # one message that we can't handle must not cost the others
+            self._log.exception("a message of the push bus could not be handled")
 
     def _message(self, name: bytes, payload: bytes) -> None:
         try:
@@ -340,15 +332,10 @@ class Hub:
             # The link was away: what was published in between is in the history, or the epoch is a new one.
             self._repair_later(channel, [])
 
-    async def _unsubscribe(self, name: str) -> None:
-        if name not in self._channels:  # else somebody came back before this task ran
-            await self._tell("UNSUBSCRIBE", name)
-
-    async def _tell(self, command: str, name: str) -> None:
+    def _tell(self, command: str, name: str) -> None:
         """A link that breaks now needs no telling: the next one subscribes to what is wanted then."""
         if self._link is not None:
-            with contextlib.suppress(*_FAILURES):
-                await self._link.send_command(command, bus_name(name))
+            self._link.send([(command, bus_name(name))])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

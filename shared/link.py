@@ -1,21 +1,81 @@
-"""A Redis connection for one user who sends command after command: the way of a ring.
+"""Redis connections for the way of a ring: one for commands in turn, one for hearing pub/sub.
 
-redis-py's client takes a connection from its pool for each command, checks it, times the command, looks whether to
-repeat it, packs it in Python and looks for a parser of the answer. That is twice the cost of the command itself and
-more than everything else we do with a call.
+redis-py connects (address, password, TLS, database), then its streams step aside and the connection's bytes come here.
+Its client takes a connection from a pool for each command, checks it, times the command, looks whether to repeat it,
+packs it in Python, waits on a stream and looks for a parser of the answer: three times the cost of the command itself
+and more than everything else we do with a call.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import hiredis
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 Argument = str | bytes | int
 Command = tuple[Argument, ...]
+
+
+class Wire(asyncio.Protocol):
+    """One connection to Redis: whole answers come to `heard` one by one, in the order of the wire, as Redis gives them
+    (bytes, ints, lists of them); an error is a `RedisError`.
+
+    Make one with `Wire.open(redis, heard)`. It takes its connection out of the client's pool until `close()` or the
+    client's own end. `lost` becomes done, with a `ConnectionError` as its result, when the connection has ended;
+    `heard_at` is when anything came last, by the loop's clock.
+    """
+
+    def __init__(self, pool: Any, connection: Any, heard: Callable[[Any], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[RedisConnectionError] = loop.create_future()
+        self.heard_at = loop.time()
+        self._clock = loop.time
+        self._pool = pool
+        self._connection = connection
+        self._heard = heard
+        self._reader = hiredis.Reader(protocolError=RedisConnectionError, replyError=_error)
+        # The seam: redis-py keeps its stream, and with it the transport, in `_writer`.
+        self._transport: asyncio.Transport = connection._writer.transport
+        self._streams = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+
+    @classmethod
+    async def open(cls, redis: Redis, heard: Callable[[Any], None]) -> "Wire":
+        """Connect. Raises RedisError when Redis is away."""
+        pool = redis.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        return cls(pool, connection, heard)
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Have these commands written. After the connection's end nothing happens: `lost` says so."""
+        self._transport.write(b"".join([hiredis.pack_command(c) for c in commands]))  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        """End the connection, without waiting for answers."""
+        self._transport.abort()
+        await self._connection.disconnect(nowait=True)
+        await self._pool.release(self._connection)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._clock()
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                self._heard(answer)
+        except RedisConnectionError:  # bytes that are no Redis protocol: nothing after them can be understood
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # Whoever waits in redis-py for its stream to be closed waits for this.
+        self._streams.connection_lost(error)
+        if not self.lost.done():
+            self.lost.set_result(
+                RedisConnectionError(str(error) if error else "Redis has ended the connection")
+            )
 
 
 class RedisLink:
@@ -27,53 +87,67 @@ class RedisLink:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._pool = redis.connection_pool
-        self._connection: Any = None
+        self._redis = redis
+        self._wire: Wire | None = None
         self._turn = asyncio.Lock()
+        self._answers: list[Any] = []
+        self._expected = 0
+        self._complete: asyncio.Future[None] | None = None
 
     async def call(self, *command: Argument) -> Any:
         """The answer to one command. Raises ResponseError if it is one."""
         answer = (await self.call_all((command,)))[0]
-        if isinstance(answer, ResponseError):
+        if isinstance(answer, RedisError):
             raise answer
         return answer
 
     async def call_all(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands in one round trip, in order; a ResponseError stands in its place."""
-        packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+        if not commands:
+            return []
         async with self._turn:
-            connection = await self._connected()
+            wire = self._wire
+            if wire is None or wire.lost.done():
+                await self._drop()
+                wire = self._wire = await Wire.open(self._redis, self._heard)
+                wire.lost.add_done_callback(self._lost)
+            self._answers, self._expected = [], len(commands)
+            self._complete = asyncio.get_running_loop().create_future()
             try:
-                await connection.send_packed_command(packed)
-                return [await _answer(connection) for _ in commands]
+                wire.send(commands)
+                await self._complete
             except BaseException:
                 # Answers that are still on their way must not meet the next command.
                 await self._drop()
                 raise
+            finally:
+                self._complete = None
+            return self._answers
 
-    async def _connected(self) -> Any:
-        connection = self._connection
-        if connection is not None:
-            # Nothing is to be read between commands, except that Redis has ended the connection.
-            if connection.is_connected and not await connection.can_read():
-                return connection
-            await self._drop()
-        self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        return self._connection
+    def _heard(self, answer: Any) -> None:
+        self._answers.append(answer)
+        if len(self._answers) == self._expected and self._complete is not None and not self._complete.done():
+            self._complete.set_result(None)
+
+    def _lost(self, lost: asyncio.Future[RedisConnectionError]) -> None:
+        waiting = self._complete
+        if waiting is not None and not waiting.done() and self._wire is not None and self._wire.lost is lost:
+            waiting.set_exception(lost.result())
 
     async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        await connection.disconnect(nowait=True)
-        await self._pool.release(connection)
-
-
-async def _answer(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
 
 
 def xadd(stream: str, fields: Mapping[bytes, bytes]) -> Command:
     """The command that appends an entry."""
     return ("XADD", stream, "*", *chain.from_iterable(fields.items()))
+
+
+def _error(text: str) -> RedisError:
+    if text.startswith("NOSCRIPT"):
+        return NoScriptError(text)
+    if text.startswith("LOADING"):
+        return BusyLoadingError(text)
+    return ResponseError(text)
