@@ -6,8 +6,15 @@ from enum import Enum, StrEnum
 
 from services.simulator.channel import Channel
 from services.simulator.config import SimAgent, SimCaller
-from services.simulator.truth import TrueLeg, Truth
-from shared.contracts.call import CallEndReason, Direction, LegEndReason
+from services.simulator.truth import TrueLeg, TrueTransfer, Truth
+from shared.contracts.call import (
+    CallEndReason,
+    Direction,
+    LegEndReason,
+    QueueOutcome,
+    TransferKind,
+    TransferOutcome,
+)
 
 
 class Stage(StrEnum):
@@ -120,6 +127,23 @@ class Call:
         self._leg(leg).answered_at = at
         if self.truth.answered_at is None:
             self.truth.answered_at, self.truth.answered_by = at, leg.endpoint
+
+    def transferred(self, kind: TransferKind, by: str, to: str, at: float) -> None:
+        """Somebody passed the customer on to a number."""
+        self.truth.transfers.append(TrueTransfer(kind, by, to, at))
+
+    def transfer_became(self, outcome: TransferOutcome) -> None:
+        """What came of the last transfer; nothing to say where there was none, or it is known already."""
+        if self.truth.transfers and self.truth.transfers[-1].outcome is None:
+            self.truth.transfers[-1].outcome = outcome
+
+    def queues(self, name: str) -> None:
+        """The caller waits in a queue."""
+        self.truth.queue, self.truth.queue_outcome = name, None
+
+    def leaves_queue(self, outcome: QueueOutcome) -> None:
+        """The caller waits no longer."""
+        self.truth.queue_outcome = outcome
 
     def leg_ends(self, leg: Channel, reason: LegEndReason, at: float) -> None:
         """A phone is out of the call."""

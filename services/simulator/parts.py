@@ -14,7 +14,14 @@ from services.simulator.config import Seconds, SimCaller
 from services.simulator.packets import CALL, headers, packet
 from services.simulator.pbx import DIAL_RESETS, QUEUE_RESETS, Pbx
 from services.simulator.queues import Member, Queue, QueueEntry
-from shared.contracts.call import CallEndReason, Direction, LegEndReason
+from shared.contracts.call import (
+    CallEndReason,
+    Direction,
+    LegEndReason,
+    QueueOutcome,
+    TransferKind,
+    TransferOutcome,
+)
 
 Behaviour = Literal["answer", "ignore", "decline"]
 Party = Literal["caller", "agent"]
@@ -110,7 +117,7 @@ def give_up_channel(
 def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[Wait, Signal, Talk | None]:
     """Wait in a queue until somebody answers (→ Talk) or the call is over (→ None)."""
     queue, caller = pbx.queues[name], call.channel
-    call.truth.queue = name
+    call.queues(name)
     limit = queue.config.max_wait if script.max_wait is None else script.max_wait
     pbx.record(caller, 1, context=f"q-{name}")
     options = "tT" if queue.config.announce else "rtT"
@@ -289,6 +296,7 @@ def pick_up(
     if pbx.config.noise:
         name_member(pbx, caller, leg, winner, entry, int(waited))
     pbx.leave_queue(queue, entry)
+    call.leaves_queue(QueueOutcome.ANSWERED)
     queue.count_answer(waited)
     pbx.var(caller, "QUEUEWAIT", int(waited))
     pbx.var(caller, "QUEUEWAIT_MS", int(waited * 1000))
@@ -373,6 +381,7 @@ def abandon_queue(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry, legs: l
     pbx.soft_hangup(caller)
     pbx.cdr(caller, legs[0] if legs else None, caller.created, "ANSWERED")
     give_up_channel(pbx, call, 0)
+    call.leaves_queue(QueueOutcome.ABANDONED)
     call.ends(CallEndReason.ABANDONED, pbx.now)
 
 
@@ -386,6 +395,7 @@ def time_out(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry) -> Generator
     if queue.config.announce:
         pbx.tell("MusicOnHoldStop", caller)
     pbx.leave_queue(queue, entry)
+    call.leaves_queue(QueueOutcome.TIMEOUT)
     pbx.var(caller, "QUEUESTATUS", "TIMEOUT")
     pbx.run(caller, "NoOp", "QUEUESTATUS=TIMEOUT", priority=3)
     pbx.run(caller, "Playback", "vm-nobodyavail", priority=4)
@@ -587,6 +597,7 @@ def transfer_blind(
         + headers(("IsExternal", "Yes"), ("Context", "internal"), ("Extension", exten))
     )
     pbx.out.append(packet("BlindTransfer", CALL, body, caller.uniqueid))
+    call.transferred(TransferKind.BLIND, leg.endpoint, exten, pbx.now)
     yield from follow(pbx, call, talk, exten, ended_by)
 
 
@@ -603,13 +614,15 @@ def follow(pbx: Pbx, call: Call, talk: Talk, exten: str, ended_by: Party) -> Gen
         pbx.soft_hangup(caller)
         pbx.cdr(caller, leg, talk.began, "ANSWERED")
         give_up_channel(pbx, call, 16)
+        call.transfer_became(TransferOutcome.FAILED)
         call.ends(CallEndReason.COMPLETED, pbx.now)
         return
-    call.truth.transferred_to = target.endpoint
     new_leg = dial(pbx, call, target.endpoint, target.login, 20, priority=1)
     signal = yield Wait(Stage.RINGING, between(pbx, pbx.config.ring))
     if signal is not Signal.GO:
         cancel_dial(pbx, call, new_leg)
+        call.transfer_became(TransferOutcome.CANCELLED)
         call.ends(CallEndReason.COMPLETED, pbx.now)
         return
+    call.transfer_became(TransferOutcome.ANSWERED)
     yield from converse(pbx, call, connect_dial(pbx, call, new_leg), ended_by)

@@ -4,7 +4,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.contracts.call import CallEndReason, Direction, LegEndReason
+from shared.contracts.call import (
+    CallEndReason,
+    Direction,
+    LegEndReason,
+    QueueOutcome,
+    TransferKind,
+    TransferOutcome,
+)
 
 
 @dataclass(slots=True)
@@ -20,12 +27,23 @@ class TrueLeg:
 
 
 @dataclass(slots=True)
+class TrueTransfer:
+    """The customer was passed on. by: endpoint of who did it; to: the number dialled for it."""
+
+    kind: TransferKind
+    by: str
+    to: str
+    at: float
+    outcome: TransferOutcome | None = None
+
+
+@dataclass(slots=True)
 class Truth:
     """One call, whole. `uniqueid` is the first channel's: the product's call_id is `<pbx>-<uniqueid>`.
 
     number: as the PBX shows it, None if it shows none (`anonymous` for a withheld one). did: what was dialled.
     answered_by: endpoint of the first person who answered, who of ours or (outbound) the customer's trunk.
-    missed: an inbound call in which nobody of ours talked to the caller.
+    missed: an inbound call in which nobody of ours talked to the caller. queue: the last one it was in.
     """
 
     uniqueid: str
@@ -36,6 +54,7 @@ class Truth:
     did: str
     started_at: float
     queue: str | None = None
+    queue_outcome: QueueOutcome | None = None
     digits: str = ""
     legs: list[TrueLeg] = field(default_factory=list)
     answered_by: str | None = None
@@ -43,7 +62,8 @@ class Truth:
     ended_at: float | None = None
     end_reason: CallEndReason | None = None
     holds: int = 0
-    transferred_to: str | None = None
+    transfers: list[TrueTransfer] = field(default_factory=list)
+    consultation: bool = False  # a call of our own people, made in the course of another one
 
     @property
     def missed(self) -> bool:
@@ -53,8 +73,8 @@ class Truth:
         """Plain JSON types, times as ISO 8601 in UTC."""
         plain = asdict(self)
         plain["missed"] = self.missed
-        for part in (plain, *plain["legs"]):
-            for name in ("started_at", "ringing_at", "answered_at", "ended_at"):
+        for part in (plain, *plain["legs"], *plain["transfers"]):
+            for name in ("at", "started_at", "ringing_at", "answered_at", "ended_at"):
                 if part.get(name) is not None:
                     moment = datetime.fromtimestamp(part[name], UTC)
                     part[name] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -310,7 +310,7 @@ def facts_of_truth(truth: Truth) -> dict[str, Any]:
         "end_reason": truth.end_reason,
         "missed": truth.missed,
         "holds": truth.holds,
-        "transferred": truth.transferred_to is not None,
+        "transferred": bool(truth.transfers),
     }
 
 
