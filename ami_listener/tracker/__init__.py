@@ -1,7 +1,7 @@
 """The pure core of the listener: AMI events in, call updates out.
 
-`tracker.py` is the door; `book.py` holds the open calls and the operations on them; one module for each family of
-events (`channels`, `dial`, `queues`, `bridges`, `transfers`, `facts`) translates; `resync.py` settles the book with
+`tracker.py` is the door; `book.py` and its layers hold the open calls and the operations on them; one module for each
+family of events (`channels`, `dial`, `queues`, `bridges`, `transfers`, `facts`) translates; `resync.py` settles the book with
 what the PBX says is going on; `outcomes.py` decides how things ended; `endpoints.py` tells whose end is whose.
 
 What the words of a call mean where the PBX leaves it open:

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from ami_listener.message import AmiMessage
 from ami_listener.tracker import sight
-from ami_listener.tracker.book import Book, is_first, text
+from ami_listener.tracker.book import Book, is_first
 from ami_listener.tracker.endpoints import endpoint_of
+from ami_listener.tracker.parties import text
 from ami_listener.tracker.state import DOWN, RING, RINGING, UP
 
 

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from ami_listener.message import AmiMessage
 from ami_listener.tracker import outcomes, sight
-from ami_listener.tracker.book import Book, dialled
+from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind, short_number
+from ami_listener.tracker.parties import dialled
 from ami_listener.tracker.state import Channel, LegRecord
 from shared.contracts.call import LegEndReason
 
