@@ -1,12 +1,12 @@
 """The push bus on Redis: what `card_api` publishes and `push_gateway` hands to the tabs.
 
-A channel (`agent:101`, `line:support`, `notices`) has five keys in one hash slot, all named after it:
+A channel (`agent:101`, `line:support`, `notices`) has four keys in one hash slot, all named after it:
 
-    meta     hash    epoch (names this incarnation of the channel) and offset (counts publications, by one)
+    meta     hash    epoch (names this incarnation of the channel), offset (counts publications, by one), and
+                     `r:<call_id>` -> highest rev seen, of open cards and of those closed not long ago
     history  stream  the last publications; the entry id is `<offset>-0`
     desk     hash    call_id -> card JSON: the open cards, for agents' channels
-    revs     hash    call_id -> highest rev seen, of open cards and of those closed not long ago
-    until    zset    call_id -> milliseconds since 1970 after which desk and revs forget it
+    until    zset    call_id -> milliseconds since 1970 after which desk and meta forget it
 
 Publishing is one script (count, append, keep the desk, PUBLISH), reading is one script; so the desk, the history and
 what is heard live can't disagree. A reader subscribes to `bus_name(channel)` first, reads then, and drops what it heard
@@ -54,12 +54,38 @@ _RECEIPT_FIELD = b"r"
 _CARD_HEAD = b'{"type":"card","card":'
 _CARD_TAIL = b"}"
 
+# Keys are tidied and their lives prolonged once in so many publications: each is a command more in the script, and a
+# busy agent's channel has this many in a quarter of an hour.
+TIDY_EVERY = 16
+
 # Revisions are compared as decimal text: Lua's numbers are doubles and would mix up revisions beyond 2^53.
-_PRELUDE = """
-local meta, history, desk, revs, until_ = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+_NEWER = """
+local function newer(rev, than)
+  return not than or #rev > #than or (#rev == #than and rev > than)
+end
+"""
+
+_FORGET = """
+local function forget_old(now_ms)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now_ms)) do
+    redis.call('HDEL', KEYS[3], id)
+    redis.call('HDEL', KEYS[1], 'r:' .. id)
+    redis.call('ZREM', KEYS[4], id)
+  end
+end
+
+local function keep(seconds)
+  for _, key in ipairs({KEYS[1], KEYS[3], KEYS[4]}) do redis.call('EXPIRE', key, seconds) end
+end
+"""
+
+_PRELUDE = (
+    _FORGET
+    + """
 local time = redis.call('TIME')
 local now_us = string.format('%.0f', time[1] * 1000000 + time[2])
 local now_ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
+local meta, history, desk = KEYS[1], KEYS[2], KEYS[3]
 
 local function epoch_or(new)
   local epoch = redis.call('HGET', meta, 'epoch')
@@ -70,66 +96,69 @@ local function epoch_or(new)
   end
   return epoch
 end
-
-local function forget_old()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', until_, '-inf', now_ms)) do
-    redis.call('HDEL', desk, id)
-    redis.call('HDEL', revs, id)
-    redis.call('ZREM', until_, id)
-  end
-end
-
-local function newer(rev, than)
-  return not than or #rev > #than or (#rev == #than and rev > than)
-end
-
-local function put(id, rev, open, expires_ms, card, closed_seconds)
-  if not newer(rev, redis.call('HGET', revs, id)) then return false end
-  redis.call('HSET', revs, id, rev)
-  if open then
-    redis.call('HSET', desk, id, card)
-    redis.call('ZADD', until_, expires_ms, id)
-  else
-    redis.call('HDEL', desk, id)
-    redis.call('ZADD', until_, now_ms + closed_seconds * 1000, id)
-  end
-  return true
-end
-
-local function keep(seconds)
-  for _, key in ipairs({meta, desk, revs, until_}) do redis.call('EXPIRE', key, seconds) end
-end
 """
+)
 
+# The way of a ring: as few commands as it can be, because each costs Redis more than its own work.
 # ARGV: new epoch, bus name, head, body, tail, call_id ('' = no card), rev, open 1|0, expires_ms,
-#       history length, history seconds, keep seconds, closed seconds. Returns the offset; 0 = older than what is known.
+#       history length, history seconds, keep seconds, closed seconds, tidy every. Returns the offset; 0 = older than
+#       what is known.
 _PUBLISH = (
-    _PRELUDE
+    _NEWER
     + """
 local id, rev = ARGV[6], ARGV[7]
-if id ~= '' then
-  forget_old()
-  if not put(id, rev, ARGV[8] == '1', ARGV[9], ARGV[4], tonumber(ARGV[13])) then return 0 end
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'r:' .. id)
+local epoch, offset = known[1], (known[2] or 0) + 1
+if id ~= '' and not newer(rev, known[3]) then return 0 end
+local time = redis.call('TIME')
+if not epoch then
+  epoch, offset = ARGV[1], 1
+  redis.call('DEL', KEYS[2])
+end
+if id == '' then
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', offset)
+else
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', offset, 'r:' .. id, rev)
+  if ARGV[8] == '1' then
+    redis.call('HSET', KEYS[3], id, ARGV[4])
+    redis.call('ZADD', KEYS[4], ARGV[9], id)
+  else
+    redis.call('HDEL', KEYS[3], id)
+    redis.call('ZADD', KEYS[4], string.format('%.0f', (time[1] + ARGV[13]) * 1000), id)
+  end
 end
 local data = ARGV[3] .. ARGV[4] .. ARGV[5]
-local epoch = epoch_or(ARGV[1])
-local offset = redis.call('HINCRBY', meta, 'offset', 1)
-redis.call('XADD', history, 'MAXLEN', ARGV[10], offset .. '-0', 'd', data)
-redis.call('EXPIRE', history, ARGV[11])
-keep(ARGV[12])
-redis.call('PUBLISH', ARGV[2], table.concat({epoch, offset, now_us, rev, id}, ' ') .. '\\n' .. data)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[10], offset .. '-0', 'd', data)
+redis.call('EXPIRE', KEYS[2], ARGV[11])
+local head = string.format('%s %d %.0f %s %s\\n', epoch, offset, time[1] * 1000000 + time[2], rev, id)
+redis.call('PUBLISH', ARGV[2], head .. data)
+if offset % ARGV[14] == 1 then
+"""
+    + _FORGET
+    + """
+  forget_old(string.format('%.0f', time[1] * 1000))
+  keep(ARGV[12])
+end
 return offset
 """
 )
 
 # ARGV: new epoch, bus name, keep seconds, then for each open card call_id, rev, expires_ms, card.
 _REBUILD = (
-    _PRELUDE
+    _NEWER
+    + _PRELUDE
     + """
-forget_old()
+forget_old(now_ms)
 redis.call('DEL', history)
 redis.call('HSET', meta, 'epoch', ARGV[1], 'offset', 0)
-for i = 4, #ARGV, 4 do put(ARGV[i], ARGV[i + 1], true, ARGV[i + 2], ARGV[i + 3], 0) end
+for i = 4, #ARGV, 4 do
+  local id, rev = ARGV[i], ARGV[i + 1]
+  if newer(rev, redis.call('HGET', meta, 'r:' .. id)) then
+    redis.call('HSET', meta, 'r:' .. id, rev)
+    redis.call('HSET', desk, id, ARGV[i + 3])
+    redis.call('ZADD', KEYS[4], ARGV[i + 2], id)
+  end
+end
 keep(ARGV[3])
 redis.call('PUBLISH', ARGV[2], table.concat({ARGV[1], 0, now_us, 0, ''}, ' ') .. '\\n')
 """
@@ -140,7 +169,7 @@ redis.call('PUBLISH', ARGV[2], table.concat({ARGV[1], 0, now_us, 0, ''}, ' ') ..
 _READ = (
     _PRELUDE
     + """
-forget_old()
+forget_old(now_ms)
 local epoch = epoch_or(ARGV[1])
 keep(ARGV[2])
 local offset = tonumber(redis.call('HGET', meta, 'offset'))
@@ -373,7 +402,7 @@ def decode_receipt(fields: dict[bytes, bytes]) -> Receipt:
 
 def _keys(channel: str) -> list[str]:
     name = bus_name(channel)
-    return [f"{name}:{key}" for key in ("meta", "history", "desk", "revs", "until")]
+    return [f"{name}:{key}" for key in ("meta", "history", "desk", "until")]
 
 
 def _has_desk(channel: str) -> bool:
@@ -405,7 +434,7 @@ def _publish_args(
         about = (card.call_id, card.rev, int(card.state is not CardState.CLOSED), _expires_ms(card))
     keys = _keys(channel)
     args: Command = (_new_epoch(), bus_name(channel), head, body, tail)
-    bounds = (HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS)
+    bounds = (HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS, TIDY_EVERY)
     return (len(keys), *keys, *args, *about, *bounds)
 
 

@@ -15,6 +15,7 @@ from shared.contracts.push import Receipt
 from shared.push import (
     HISTORY_LENGTH,
     RECEIPTS_STREAM,
+    TIDY_EVERY,
     ChannelState,
     DeskReader,
     Heard,
@@ -172,7 +173,17 @@ async def test_an_expired_card_leaves_the_desk_by_itself(redis: Redis) -> None:
     await publisher.publish_card(make_card("over", expires_in=timedelta(seconds=-1)))
     await publisher.publish_card(make_card("open"))
     assert revs(await reader.read("agent:101")) == {"open": 1}
-    assert await redis.hkeys(f"{bus_name('agent:101')}:revs") == [b"open"]
+    assert set(await redis.hkeys(f"{bus_name('agent:101')}:meta")) == {b"epoch", b"offset", b"r:open"}
+
+
+async def test_a_channel_that_nobody_reads_tidies_itself(redis: Redis) -> None:
+    publisher, meta = PushPublisher(redis), f"{bus_name('agent:101')}:meta"
+    await publisher.publish_card(make_card("over", expires_in=timedelta(seconds=-1)))
+    for n in range(TIDY_EVERY):
+        await publisher.publish_card(make_card(f"open-{n}"))
+    assert not await redis.hexists(meta, "r:over")
+    assert await redis.hexists(meta, "r:open-0")
+    assert await redis.ttl(meta) > 0
 
 
 async def test_recovery_is_all_or_nothing(redis: Redis, start: Position) -> None:
