@@ -1,0 +1,111 @@
+"""Dial(): one phone or the trunk rings, and what becomes of it."""
+
+from services.simulator.call import Call
+from services.simulator.channel import Channel
+from services.simulator.parts import (
+    BUSY_HERE,
+    CANCELLED,
+    Talk,
+    answer_caller,
+    drop_leg,
+    give_up_channel,
+    run_h,
+)
+from services.simulator.pbx import DIAL_RESETS, Pbx
+from shared.contracts.call import (
+    LegEndReason,
+)
+
+
+def dial(
+    pbx: Pbx, call: Call, endpoint: str, target: str, limit: int, *, priority: int, silent: bool = False
+) -> Channel:
+    """Dial() one phone or the trunk; it rings when this returns.
+
+    target: the dial string without its technology (`agent101`, `+79…@trunk`). silent: the caller is not told whom
+    he is connected to (callbacks).
+    """
+    caller = call.channel
+    agent = pbx.devices[endpoint].agent
+    tail = f"{endpoint.partition('/')[0]}/{target},{limit},tT"
+    pbx.run(caller, "Dial", tail, priority=priority)
+    pbx.clear(caller, DIAL_RESETS)
+    context = "internal" if agent else "from-pstn"
+    leg = pbx.new_channel(
+        endpoint,
+        0,
+        number=agent.extension if agent else None,
+        party=agent.name if agent else None,
+        context=context,
+        exten="s",
+        linked_to=caller,
+    )
+    pbx.var(leg, "DIALEDPEERNUMBER", target)
+    call.rings(leg, pbx.now)
+    leg.connect(caller.number, caller.party)
+    if agent:
+        pbx.run(leg, "AppDial", "(Outgoing Line)", exten=caller.exten)
+    else:
+        number = target.partition("@")[0]
+        leg.identify(number, caller.connected_name)  # Dial() hands on what the caller knows of the other end
+        pbx.run(leg, "AppDial", "(Outgoing Line)", exten=number)
+        pbx.identify(leg, number, caller.connected_name)
+    if leg.connected_number is not None:
+        pbx.tell("NewConnectedLine", leg)
+    pbx.dial("DialBegin", caller, leg, f"DialString: {target}\r\n")
+    if not silent:
+        pbx.connect(caller, leg)
+    pbx.set_state(leg, 5)
+    pbx.refresh(leg.endpoint)
+    pbx.var(caller, "RINGTIME", 0)
+    pbx.var(caller, "RINGTIME_MS", 1)
+    pbx.refresh(caller.endpoint)
+    pbx.dial("DialState", caller, leg, "DialStatus: RINGING\r\n")
+    return leg
+
+
+def connect_dial(pbx: Pbx, call: Call, leg: Channel) -> Talk:
+    """The dialled end answers."""
+    caller = call.channel
+    pbx.set_state(leg, 6)
+    call.answers(leg, pbx.now)
+    pbx.var(caller, "DIALSTATUS", "ANSWER")
+    pbx.var(caller, "DIALEDPEERNAME", leg.name)
+    leg.update(exten="")
+    pbx.dial_end(caller, leg, "ANSWER")
+    if caller.state != 6:
+        answer_caller(pbx, caller)
+    pbx.refresh(leg.endpoint)
+    pbx.bridge(leg, caller)
+    return Talk(leg, pbx.now)
+
+
+def cancel_dial(pbx: Pbx, call: Call, leg: Channel) -> None:
+    """The end that dials gives up while the other one rings."""
+    caller = call.channel
+    pbx.request_hangup(caller, *CANCELLED)
+    pbx.dial_end(caller, leg, "CANCEL")
+    pbx.var(caller, "DIALSTATUS", "CANCEL")
+    pbx.soft_hangup(caller, CANCELLED[1])
+    run_h(pbx, caller, 127, "CANCEL")
+    drop_leg(pbx, call, leg, 127, 500, LegEndReason.CANCELLED)
+    pbx.cdr(caller, leg, None, "NO ANSWER")
+    give_up_channel(pbx, call, *CANCELLED)
+
+
+def refuse_dial(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
+    """The dialled end is busy: so is the one who dials."""
+    caller = call.channel
+    pbx.request_hangup(leg, *BUSY_HERE)
+    pbx.dial_end(caller, leg, "BUSY")
+    drop_leg(pbx, call, leg, *BUSY_HERE, LegEndReason.BUSY)
+    pbx.var(caller, "DIALSTATUS", "BUSY")
+    pbx.run(caller, "GotoIf", "1?busy", priority=priority + 1)
+    pbx.run(caller, "Busy", "1", priority=priority + 3)
+    pbx.set_state(caller, 7)
+    pbx.refresh(caller.endpoint)
+    pbx.request_hangup(caller, *BUSY_HERE)
+    pbx.soft_hangup(caller, BUSY_HERE[1])
+    run_h(pbx, caller, 17, "BUSY")
+    pbx.cdr(caller, leg, None, "BUSY")
+    give_up_channel(pbx, call, *BUSY_HERE)

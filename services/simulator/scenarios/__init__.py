@@ -1,0 +1,41 @@
+"""The kinds of calls the simulator can place; those that were learnt from a recorded trace have its name."""
+
+from collections.abc import Callable, Mapping
+
+from services.simulator.call import Act, Call
+from services.simulator.pbx import Pbx
+from services.simulator.scenarios import callbacks, menu, phones, queue_calls, transfers
+
+Scenario = Callable[[Pbx, Call], Act]
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.__name__: scenario
+    for scenario in (
+        queue_calls.answered_queue_call,
+        queue_calls.answered_agent_hangup,
+        queue_calls.abandoned_in_queue,
+        queue_calls.ring_no_answer_then_other,
+        queue_calls.declined_agent,
+        queue_calls.ringall_queue,
+        queue_calls.queue_timeout,
+        queue_calls.anonymous_caller,
+        queue_calls.no_caller_id,
+        queue_calls.cyrillic_caller_name,
+        queue_calls.hold_unhold,
+        transfers.blind_transfer_refer,
+        menu.ivr_then_queue,
+        menu.ivr_timeout_to_queue,
+        menu.ivr_caller_hangup,
+        menu.out_of_hours,
+        phones.direct_did,
+        phones.direct_did_missed,
+        phones.direct_did_busy,
+        phones.internal_call,
+        phones.internal_no_answer,
+        phones.outbound_answered,
+        phones.outbound_no_answer,
+        phones.outbound_busy,
+        callbacks.callback_originate,
+    )
+}
+"""Name → scenario: what `Simulator.place` and a traffic mix may name."""
