@@ -52,6 +52,8 @@ _GATHER_SECONDS = 0.1
 # One statement's worth: about 2 MB of documents.
 _STORE_COUNT = 400
 _STORE_DEADLINE_SECONDS = 15.0
+# Redis answers in under a millisecond or not at all.
+_ACKNOWLEDGE_SECONDS = 5.0
 # At the end of the process: time to store what was read, well within the five seconds that Ctrl-C promises.
 _DRAIN_SECONDS = 2.0
 # Calls that another consumer has ended, and consumers that are no more, are cleared away now and then.
@@ -81,7 +83,8 @@ class CallConsumer:
         # A name of its own for each process: entries of one that was killed are claimed, not mixed up with ours.
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._claim_idle_ms = claim_idle_ms
-        self._link = RedisLink(redis)
+        # Two, because the first waits for calls most of the time.
+        self._reading, self._acknowledging = RedisLink(redis), RedisLink(redis)
         self._read_command = (
             *("XREADGROUP", "GROUP", CALLS_GROUP, self._name, "COUNT", _READ_COUNT, "BLOCK", _BLOCK_MS),
             *("STREAMS", CALLS_STREAM, ">"),
@@ -145,7 +148,7 @@ class CallConsumer:
     async def _read(self) -> None:
         await self._buffer.room()
         async with asyncio.timeout(_READ_DEADLINE_SECONDS):
-            streams = await self._link.call(*self._read_command)
+            streams = await self._reading.call(*self._read_command)
         if not streams:
             return
         entries = await self._decode([(id_, _pairs(fields)) for id_, fields in streams[0][1]])
@@ -294,7 +297,7 @@ class CallConsumer:
                     await self._set_aside(
                         batch.ids[entry.update.call_id], {b"u": entry.raw}, "PostgreSQL refused its values"
                     )
-            except (RedisError, OSError):
+            except (RedisError, OSError, TimeoutError):
                 # Stored but not acknowledged: they come again, are found to be known, and are acknowledged then.
                 continue
 
@@ -331,10 +334,13 @@ class CallConsumer:
         """Stored: the group forgets them, and the stream does too."""
         if not ids:
             return
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.xack(CALLS_STREAM, CALLS_GROUP, *ids)
-            pipeline.xdel(CALLS_STREAM, *ids)
-            await pipeline.execute()
+        async with asyncio.timeout(_ACKNOWLEDGE_SECONDS):
+            answers = await self._acknowledging.call_all(
+                [("XACK", CALLS_STREAM, CALLS_GROUP, *ids), ("XDEL", CALLS_STREAM, *ids)]
+            )
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
 
     async def _drain(self, storer: asyncio.Task[None]) -> None:
         """Store what was read, if PostgreSQL is there; what is left is claimed by the next process."""
