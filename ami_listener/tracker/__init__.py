@@ -1,8 +1,9 @@
 """The pure core of the listener: AMI events in, call updates out.
 
 `tracker.py` is the door; `book.py` and its layers hold the open calls and the operations on them; one module for each
-family of events (`channels`, `dial`, `queues`, `bridges`, `transfers`, `facts`) translates; `resync.py` settles the book with
-what the PBX says is going on; `outcomes.py` decides how things ended; `endpoints.py` tells whose end is whose.
+family of events (`channels`, `dial`, `queues`, `bridges`, `transfers`, `parking`, `facts`) translates; `resync.py`
+settles the book with what the PBX says is going on; `outcomes.py` decides how things ended; `endpoints.py` tells whose
+end is whose.
 
 What the words of a call mean where the PBX leaves it open:
 
@@ -18,5 +19,10 @@ What the words of a call mean where the PBX leaves it open:
 - After a queue's time limit the call ends `no_answer`, also if the caller then hangs up during the last message.
 - `closed`: the dialplan let the caller go without trying anybody. It is `missed`, as nobody had talked to him.
 - A call that ended unseen has `end_reason` unknown and `gap`, and is not called missed: nobody can know.
+- A parked call is `held`, and parking is a blind transfer to the place: `answered` when a colleague fetches the caller,
+  `no_answer` when the time runs out, also if then whoever parked him answers.
+- Whoever is in a conference with the customer is a leg of his call, also if he dialled the room first.
+- An ended call stays ended. What the PBX still says of its Linkedid, or of a ChannelId that a client uses once more,
+  is another call: its `call_id` ends in `~2`.
 - `talking_to` is who the customer talks to once the agent who dialled out has passed him on.
 """

@@ -66,8 +66,13 @@ class Book(Legs):
         return channel
 
     def _begin(self, linkedid: str, at: datetime, *, gap: bool) -> CallRecord:
-        call = CallRecord(f"{self.pbx}-{linkedid}", at, [linkedid], gap)
-        self.calls[call.call_id] = call
+        call_id, again = f"{self.pbx}-{linkedid}", 1
+        while self.ended.holds(call_id, True):
+            # What is over stays over: channels that come to light afterwards, or a client's own id used once more.
+            again += 1
+            call_id = f"{self.pbx}-{linkedid}~{again}"
+        call = CallRecord(call_id, at, [linkedid], gap)
+        self.calls[call_id] = call
         self.by_linkedid[linkedid] = call
         return call
 
@@ -82,7 +87,7 @@ class Book(Legs):
         call.channels.pop(channel.uniqueid, None)
         call.helpers.pop(channel.name, None)
         if call.anchor is channel:
-            call.anchor = None
+            call.anchor = call.talking_to = None
 
     def hang_up(self, channel: Channel, cause: int | None, at: datetime) -> None:
         """The channel is gone; with the last one its call ends."""
@@ -104,6 +109,8 @@ class Book(Legs):
         channel.dialled_by = None
         if not call.channels:
             self.finish(call, at)
+        elif call.talking_to is None:
+            self.who_talks(call)  # one of a conference left, others stay
 
     def _leg_hung_up(self, channel: Channel, leg: LegRecord, cause: int | None, at: datetime) -> None:
         call = channel.call
@@ -145,6 +152,7 @@ class Book(Legs):
         call.state = CallState.ENDED
         self.tell(call, at, "ended", None, call.end_reason.value)
         self.calls.pop(call.call_id, None)
+        self.ended.add(call.call_id)
         for linkedid in call.linkedids:
             if self.by_linkedid.get(linkedid) is call:
                 del self.by_linkedid[linkedid]

@@ -9,6 +9,9 @@ from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.state import CallRecord, Channel, HoldRecord
 from shared.contracts.call import LegState
 
+# Bridges in which each channel waits for itself and nobody hears anybody: parking lots, BridgeWait(), pools of agents.
+_WAITING, _PARKING = "holding_bridge", "Parking"
+
 
 def enter(book: Book, event: AmiMessage, at: datetime) -> None:
     channel = sight.main(book, event, at)
@@ -17,12 +20,20 @@ def enter(book: Book, event: AmiMessage, at: datetime) -> None:
         return
     swapped = sight.known(book, event, "SwapUniqueid")
     book.relink(channel, event.get("Linkedid", ""), at)
+    call = channel.call
+    if event.get("BridgeTechnology") == _WAITING:
+        book.leave_bridge(channel)
+        if event.get("BridgeCreator") == _PARKING and not call.parked:
+            call.parked = True
+            book.note(call, "parked")
+        return
+    call.parked = False
     book.enter_bridge(channel, bridge)
     _become_one(book, bridge, channel, swapped, at)
     call = channel.call
     if not channel.helper and channel is not call.anchor:
         book.answer(channel, at)
-    _who_talks(book, call)
+    book.who_talks(call)
 
 
 def leave(book: Book, event: AmiMessage, at: datetime) -> None:
@@ -70,16 +81,6 @@ def _become_one(book: Book, bridge: str, channel: Channel, swapped: Channel | No
 
 def _of_customer(call: CallRecord) -> bool:
     return call.anchor is not None and call.anchor.kind is EndpointKind.TRUNK
-
-
-def _who_talks(book: Book, call: CallRecord) -> None:
-    anchor = call.anchor
-    if anchor is None or anchor.bridge is None:
-        return
-    partner = book.partner(anchor)
-    if partner is not None and partner.call is call and call.talking_to != partner.endpoint:
-        call.talking_to = partner.endpoint
-        book.note(call, "talking")
 
 
 def _who(channel: Channel) -> str:

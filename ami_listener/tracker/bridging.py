@@ -1,7 +1,7 @@
 """Which channels are connected with which."""
 
 from ami_listener.tracker.ledger import Ledger
-from ami_listener.tracker.state import Channel
+from ami_listener.tracker.state import CallRecord, Channel
 
 
 class Bridging(Ledger):
@@ -46,3 +46,13 @@ class Bridging(Ledger):
             seen.add(half.uniqueid)
             at = half
         return None
+
+    def who_talks(self, call: CallRecord) -> None:
+        """Look who the caller talks to now."""
+        anchor = call.anchor
+        if anchor is None or anchor.bridge is None:
+            return
+        partner = self.partner(anchor)
+        if partner is not None and partner.call is call and call.talking_to != partner.endpoint:
+            call.talking_to = partner.endpoint
+            self.note(call, "talking")

@@ -1,7 +1,8 @@
 """The AMI events that the tracker reads; everything else may be dropped unparsed."""
 
 # Each name costs parsing time at every occurrence, so an event is here only if a decision needs it. Left out on
-# purpose: VarSet and Newexten (60 % of the bytes, and invisible with read=call,agent), DialState (DialBegin says it
+# purpose: VarSet and Newexten (60 % of the bytes, and invisible with read=call,agent; of VarSet the connection asks for
+# those variables that the settings list, and for none without them), DialState (DialBegin says it
 # earlier), AgentCalled (DialBegin again), NewConnectedLine, BridgeCreate/Destroy/Merge (channels enter and leave
 # one by one all the same), AgentComplete (a Hangup or a transfer says it better), Cdr.
 WANTED: frozenset[str] = frozenset(
@@ -32,6 +33,8 @@ WANTED: frozenset[str] = frozenset(
         "BlindTransfer",
         "AttendedTransfer",
         "Pickup",
+        "ParkedCall",
+        "ParkedCallTimeOut",
         # what the caller and the dialplan tell us
         "DTMFEnd",
         "UserEvent",

@@ -28,6 +28,7 @@ class Ledger:
         self.bridges: dict[str, dict[str, Channel]] = {}
         self.originating: dict[str, CallRecord] = {}  # by endpoint, until the called phone has answered
         self.hung_up = RecentIds()
+        self.ended = RecentIds()  # call_ids
         self.round = 0
         self.touched: list[CallRecord] = []
 
@@ -61,6 +62,8 @@ def state_of(call: CallRecord) -> CallState:
         return CallState.RINGING
     if call.queue is not None and call.queue.left_at is None:
         return CallState.QUEUED
+    if call.parked:
+        return CallState.HELD
     if call.caller_left:
         return call.state  # what is left of it is only torn down
     if call.originated and call.answered_at is None:

@@ -163,6 +163,7 @@ class CallRecord:
     caller_left: bool = False  # the anchor's side hung up; the dialplan did not end the call
     left_while_waiting: bool = False  # ... and at that moment something rang or the caller was in a queue
     closed: bool = False  # the dialplan said: out of hours
+    parked: bool = False  # waits in a parking lot for somebody to fetch it
     merged: bool = False  # its conversation went on in another call
     blind_end: bool = False  # a resync found it gone
     # the end

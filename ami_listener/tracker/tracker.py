@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ami_listener.message import AmiMessage
-from ami_listener.tracker import bridges, channels, dial, facts, queues, resync, transfers
+from ami_listener.tracker import bridges, channels, dial, facts, parking, queues, resync, transfers
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.snapshot import PbxSnapshot
@@ -36,8 +36,11 @@ HANDLERS: dict[str, _Handler] = {
     "BlindTransfer": transfers.blind,
     "AttendedTransfer": transfers.attended,
     "Pickup": transfers.pickup,
+    "ParkedCall": parking.parked,
+    "ParkedCallTimeOut": parking.timed_out,
     "DTMFEnd": facts.digit,
     "UserEvent": facts.user_event,
+    "VarSet": facts.varset,
 }
 
 # Room for several updates in one millisecond; with the milliseconds of today still far below 2**53, the largest
@@ -67,6 +70,11 @@ class Tracker:
     def version(self) -> int:
         """The version given last."""
         return self._version
+
+    def use_rules(self, rules: EndpointRules) -> None:
+        """From now on tell ends apart by these. Channels that are there keep what they were taken for, so that no leg
+        changes its agent in the middle of a conversation."""
+        self._book.rules = rules
 
     def stamp(self, at: datetime) -> int:
         """The next version: above every one given before, here or by a listener before us, and close to the time."""

@@ -23,9 +23,10 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
     if call is None:
         return
     by = endpoint_of(event.get("TransfererChannel", "")) or None
-    _record(book, call, TransferKind.BLIND, by, event.get("Extension"), len(call.legs), None, at)
+    if not (call.parked and just_now(call, by, at)):
+        record(book, call, TransferKind.BLIND, by, event.get("Extension"), len(call.legs), None, at)
     if giver is not None and giver.call is call:
-        _gave_away(book, call, giver, customer, at)
+        gave_away(book, call, giver, customer, at)
 
 
 def attended(book: Book, event: AmiMessage, at: datetime) -> None:
@@ -53,7 +54,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
     leg = _target_leg(call, far if call is near.call else near, givers)
     blonde = leg is None or leg.answered_at is None
     by = endpoint_of(event.get("OrigTransfererChannel", "")) or None
-    _record(
+    record(
         book,
         call,
         TransferKind.BLONDE if blonde else TransferKind.ATTENDED,
@@ -65,7 +66,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
     )
     for giver in givers:
         if giver.call is call:
-            _gave_away(book, call, giver, customer, at)
+            gave_away(book, call, giver, customer, at)
     if leg is not None and leg.talking and call.talking_to is None:
         call.talking_to = leg.endpoint
 
@@ -86,7 +87,13 @@ def pickup(book: Book, event: AmiMessage, at: datetime) -> None:
     book.answer(picker, at)
 
 
-def _record(
+def just_now(call: CallRecord, by: str | None, at: datetime) -> TransferRecord | None:
+    """The transfer by this end that was told a moment ago, if any."""
+    last = call.transfers[-1] if call.transfers else None
+    return last if last is not None and last.by == by and at - last.at < _SAME else None
+
+
+def record(
     book: Book,
     call: CallRecord,
     kind: TransferKind,
@@ -96,6 +103,7 @@ def _record(
     outcome: TransferOutcome | None,
     at: datetime,
 ) -> None:
+    """Note that the call was passed on. `first_leg`: how many legs it had before."""
     for earlier in call.transfers:
         if earlier.by == by and earlier.to == (to or None) and at - earlier.at < _SAME:
             return
@@ -105,7 +113,8 @@ def _record(
     book.tell(call, at, "transferred", by, f"{kind.value} to {to}")
 
 
-def _gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | None, at: datetime) -> None:
+def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | None, at: datetime) -> None:
+    """Who passed the call on is in it no longer, though the PBX hangs him up a little later."""
     book.close_holds(call, giver, at)
     if giver.leg is not None:
         book.end_leg(call, giver.leg, LegEndReason.TRANSFERRED, at)
