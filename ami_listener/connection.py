@@ -107,7 +107,8 @@ class _Waiting:
 class AmiConnection(Manager):  # type: ignore[misc]
     """Keeps one PBX connected and hands its events to `on_event`, strictly in order.
 
-    pbx: its name in logs. wanted: names of events to deliver, None for all. Events that `on_event` fails on are
+    pbx: its name in logs. wanted: names of events to deliver, None for all. variables: channel variables whose VarSet
+    is wanted as well; the class `dialplan` that carries it is asked for only then. Events that `on_event` fails on are
     logged and skipped. `start()` inside a running loop; `close()` is final.
     """
 
@@ -121,6 +122,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
         on_event: EventHandler,
         on_link: LinkHandler,
         wanted: frozenset[str] | None = None,
+        variables: frozenset[str] = frozenset(),
         timing: Timing = _DEFAULT_TIMING,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
@@ -134,7 +136,8 @@ class AmiConnection(Manager):  # type: ignore[misc]
         self._account = account
         self._on_event = on_event
         self._on_link = on_link
-        self.wanted = None if wanted is None else wanted | _OWN_EVENTS
+        self.wanted = None if wanted is None else wanted | _OWN_EVENTS | ({"VarSet"} if variables else set())
+        self._variables = variables
         self._timing = timing
         self._clock = clock or SystemClock()
         self._jitter = jitter
@@ -228,7 +231,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
     async def _filter(self, wanted: frozenset[str]) -> bool:
         """Ask the PBX itself to hold back what nobody wants. Needs write=system; without it `Events:` must do."""
         try:
-            for expression in filters(wanted):
+            for expression in filters(wanted, self._variables):
                 await self.action("Filter", timeout=self._timing.login, Operation="Add", Filter=expression)
         except ActionFailed:
             self._log.info("the PBX does not let this account filter events; they are dropped here instead")
@@ -424,7 +427,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
     async def connect(self) -> None:
         """Open the TCP connection by panoramisk's own way, into our protocol class."""
         self._problems_logged = 0
-        protocol = FramedProtocol(AmiFramer(self.wanted), self.received)
+        protocol = FramedProtocol(AmiFramer(self.wanted, variables=self._variables), self.received)
         self.protocol = protocol
         self.config["protocol_factory"] = lambda: protocol
         await super().connect()

@@ -90,18 +90,30 @@ def events_header(events: frozenset[str] | None) -> str:
     return ",".join(sorted(classes)) if classes else "on"
 
 
-def filters(events: Iterable[str], line_max: int = 900) -> list[str]:
+def filters(events: Iterable[str], variables: frozenset[str] = frozenset(), line_max: int = 900) -> list[str]:
     """Regular expressions for the `Filter` action that let through only these events; several add up.
 
-    line_max keeps each below what Asterisk reads of one line (1024 bytes with the header's name).
+    variables: of VarSet only those about these, if any are given. line_max keeps each expression below what Asterisk
+    reads of one line (1024 bytes with the header's name).
     """
+    names = set(events)
+    out = []
+    if variables and "VarSet" in names:
+        names.remove("VarSet")
+        # Asterisk matches the whole event as one string (POSIX extended, no line mode), so `.*` passes line ends.
+        out = [
+            f"^Event: VarSet.*Variable: _*({listed})[[:cntrl:]]"
+            for listed in _alternatives(variables, line_max)
+        ]
+    return [f"^Event: ({listed})" for listed in _alternatives(names, line_max)] + out
+
+
+def _alternatives(words: Iterable[str], line_max: int) -> list[str]:
+    """`A|B|C`, in several if one would be longer than a line."""
     out: list[str] = []
-    names: list[str] = []
-    for name in sorted(events):
-        if names and len("|".join([*names, name])) > line_max:
-            out.append(f"^Event: ({'|'.join(names)})")
-            names = []
-        names.append(name)
-    if names:
-        out.append(f"^Event: ({'|'.join(names)})")
+    for word in sorted(words):
+        if out and len(out[-1]) + 1 + len(word) <= line_max:
+            out[-1] += f"|{word}"
+        else:
+            out.append(word)
     return out

@@ -8,13 +8,15 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from ami_listener.message import AmiMessage
 
 _END = b"\r\n\r\n"
 _LF_END = b"\n\n"
 _EVENT = b"Event: "
+_VARSET = "VarSet"
+_VARIABLE = b"\r\nVariable: "
 _FOLLOWS = b"Response: Follows"
 _ACTION_ID = b"\r\nActionID: "
 _BANNER = b"Call Manager/"
@@ -26,6 +28,15 @@ _KNOWN_LINES_MAX = 1000
 _RECENT_PROBLEMS = 20
 # Asterisk reads an action line into a buffer of 1025 bytes (2048 since 20) and throws away what is longer.
 ACTION_LINE_MAX = 1024
+
+
+class _ByVariable(Enum):
+    """Deliver, if the event's variable is one of those wanted. True as a condition."""
+
+    YES = "by variable"
+
+
+_BY_VARIABLE = _ByVariable.YES
 
 
 class UnsafeValueError(ValueError):
@@ -78,13 +89,20 @@ class AmiFramer:
     """Cuts a byte stream into messages.
 
     wanted: names of the events to deliver; None delivers all. Responses are always delivered.
+    variables: if not empty and VarSet is wanted, only VarSets of these variables (a leading `_` does not count). They
+        are more than half of what a PBX says, so the others are dropped as unparsed as if VarSet were not wanted.
     banner: the greeting line (`Asterisk Call Manager/11.0.0`) once it was seen.
     answers_expected: while True, events that carry an ActionID are delivered as well: the items of the list an
         action asked for. Costs one search in each unwanted event, so leave it False otherwise.
     problems: what was skipped, and why. Nothing in the stream raises.
     """
 
-    def __init__(self, wanted: frozenset[str] | None = None, limits: WireLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        wanted: frozenset[str] | None = None,
+        limits: WireLimits = _DEFAULT_LIMITS,
+        variables: frozenset[str] = frozenset(),
+    ) -> None:
         self.banner: str | None = None
         self.answers_expected = False
         self.problems = Problems()
@@ -92,8 +110,12 @@ class AmiFramer:
         self._limits = limits
         self._pending = bytearray()  # a message whose end has not come yet
         self._skipping = False  # inside an oversized message; `_pending` holds its last bytes only
-        # First line (with its CR) → deliver? Filled as names appear, so the usual event costs one look-up.
-        self._known: dict[bytes, bool] = {f"Event: {name}\r".encode(): True for name in wanted or ()}
+        self._variables = frozenset(name.encode() for name in variables)
+        # First line (with its CR) → deliver? Filled as names appear, so the usual event costs one look-up. For VarSet
+        # its variable may decide; that is asked where the event would be parsed, so those dropped cost no more.
+        self._known: dict[bytes, bool | _ByVariable] = {
+            f"Event: {name}\r".encode(): self._choice(name) for name in wanted or ()
+        }
 
     def feed(self, data: bytes) -> list[AmiMessage]:
         """Take the next bytes, of any length; the messages that end in them, in order."""
@@ -106,7 +128,8 @@ class AmiFramer:
         for part in parts:
             deliver = known.get(part[: part.find(b"\n")])
             if deliver:
-                parse(part, out)
+                if deliver is True or self._variable_wanted(part):
+                    parse(part, out)
             elif deliver is None:
                 self._unknown(part, out)
             elif self.answers_expected and _ACTION_ID in part:
@@ -196,12 +219,28 @@ class AmiFramer:
         first = part if eol < 0 else part[:eol]
         if first.startswith(_EVENT):
             name = first[len(_EVENT) :].decode("utf-8", "replace")
-            deliver = self._wanted is None or name in self._wanted
+            deliver = self._choice(name)
             if len(self._known) < _KNOWN_LINES_MAX and len(first) < 100:
                 self._known[first + b"\r"] = deliver
             if not deliver and not (self.answers_expected and _ACTION_ID in part):
                 return
+            if deliver is _BY_VARIABLE and not self._variable_wanted(part):
+                return
         self._parse(part, out, raw_body=first == _FOLLOWS)
+
+    def _choice(self, name: str) -> "bool | _ByVariable":
+        if self._wanted is not None and name not in self._wanted:
+            return False
+        return _BY_VARIABLE if name == _VARSET and self._variables else True
+
+    def _variable_wanted(self, part: bytes) -> bool:
+        """Is this VarSet about one of the variables? `__NAME`, which channels made of this one inherit, is NAME."""
+        begin = part.find(_VARIABLE) + len(_VARIABLE)
+        end = part.find(b"\r", begin)
+        return (
+            begin >= len(_VARIABLE)
+            and part[begin : end if end >= 0 else None].lstrip(b"_") in self._variables
+        )
 
     def _parse(self, part: bytes, out: list[AmiMessage], raw_body: bool = False) -> None:
         limits = self._limits

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from shared.contracts.agents import AgentPhones
 from shared.contracts.call import Call, CallUpdate, PbxRoster, PbxStatus
 from shared.contracts.card import Card, CardPublication
 from shared.contracts.push import DeskSnapshot, Receipt
@@ -12,6 +13,7 @@ from shared.errors import ProblemDocument
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
 CONTRACTS: tuple[type[BaseModel], ...] = (
+    AgentPhones,
     Call,
     CallUpdate,
     Card,

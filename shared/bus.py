@@ -22,6 +22,12 @@ CALLS_GROUP = "card_api"
 AGENTS_CHANGED = "callcard:agents:changed"
 """Pub/sub: the agents table changed; whoever keeps a copy reads it again."""
 
+AGENT_PHONES = "callcard:agents:phones"
+"""Key: whose phone is which (`AgentPhones`, JSON), for listeners, which never ask PostgreSQL."""
+
+AGENT_PHONES_CHANGED = "callcard:agents:phones:changed"
+"""Pub/sub: `AGENT_PHONES` was written. Its own channel: after AGENTS_CHANGED the key is old for a moment still."""
+
 _KEEPALIVE = (
     {
         socket.TCP_KEEPIDLE: 5,

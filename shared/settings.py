@@ -25,6 +25,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings.sources import TomlConfigSettingsSource
 
 PREFIX = "CALLCARD_"
+# As many facts as a call may have; a longer list would be a mistake, and each name costs the PBX a comparison.
+_MAX_VARIABLES = 32
 # Variables that are read before, or beside, the settings themselves.
 NOT_SETTINGS = {"CALLCARD_CONFIG"}
 
@@ -67,6 +69,26 @@ class PbxSettings(Section):
     trunks: Words = Field([], description="patterns of trunks' endpoints, e.g. PJSIP/provider*")
     internal_contexts: Words = Field([], description="dialplan contexts that agents' phones dial in")
     inbound_contexts: Words = Field([], description="dialplan contexts that trunks come in by")
+    variables: Words = Field(
+        [], description="channel variables that are facts of a call, by exact name: MIXMONITOR_FILENAME"
+    )
+
+    @field_validator("variables")
+    @classmethod
+    def _variable_names(cls, value: list[str]) -> list[str]:
+        # Exact names: each VarSet, most of what a PBX sends, is decided by one look into a set, and the PBX itself can
+        # be asked for just these. The name becomes a part of that question, a regular expression.
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}", name):
+                raise ValueError(
+                    f"{name!r} is no name of a channel variable: write it exactly as in Set(NAME=value), without"
+                    " the leading underscores and without patterns"
+                )
+        if len(value) > _MAX_VARIABLES:
+            raise ValueError(
+                f"lists {len(value)} variables, at most {_MAX_VARIABLES} are followed: leave some out"
+            )
+        return value
 
 
 class DatabaseSettings(Section):

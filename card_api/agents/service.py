@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError
 
 from card_api.agents.directory import Agent, Directory
+from card_api.agents.phones import publish_phones
 from card_api.agents.repository import AgentRepository
 from card_api.background import end
 from card_api.backoff import Backoff
@@ -25,6 +26,8 @@ _ENDPOINT = re.compile(r"[A-Za-z0-9]+/[^\s/;]{1,100}")
 _SHORTEST_PASSWORD = 8
 # In case a message on the bus was missed.
 _REFRESH_SECONDS = 30.0
+# Redis answers in a millisecond or is away; the directory must not stand still meanwhile.
+_TELL_SECONDS = 3.0
 
 
 class AgentError(Exception):
@@ -90,7 +93,8 @@ def checked(agent: Agent) -> Agent:
 
 
 class AgentDirectory:
-    """Keeps `current` true to the tables: read at the start, on each message, and every half a minute."""
+    """Keeps `current` true to the tables: read at the start, on each message, and every half a minute. Each time the
+    listeners' picture in Redis is made true too, so a Redis that lost its data has it again after half a minute."""
 
     def __init__(self, repository: AgentRepository, redis: Redis) -> None:
         self._repository = repository
@@ -131,6 +135,7 @@ class AgentDirectory:
                 except Exception as error:  # the directory of before is better than none
                     self._log.error("the agents cannot be read", exc_info=error)
                 backoff.reset()
+                await self._tell_listeners()
                 try:
                     async with asyncio.timeout(_REFRESH_SECONDS):
                         await self._wake.wait()
@@ -148,6 +153,15 @@ class AgentDirectory:
         if changed:
             for callback in self._changed:
                 callback()
+
+    async def _tell_listeners(self) -> None:
+        if not self.loaded:  # an empty picture would say that there are no agents
+            return
+        try:
+            async with asyncio.timeout(_TELL_SECONDS):
+                await publish_phones(self._redis, self.current)
+        except (RedisError, OSError):  # TimeoutError is one; `_listen` wakes us when Redis is back
+            self._log.warning("redis is away: the listeners learn of a change of agents when it is back")
 
     async def _listen(self) -> None:
         backoff = Backoff()
