@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from shared.settings import PbxSettings
@@ -21,6 +22,26 @@ _TRUNK, _AMI, _LOAD, _RTP = 10, 20, 30, 1000
 _START_SECONDS = 60
 
 
+class Flavour(StrEnum):
+    """Which Asterisk, and which channel driver the phones and the trunk are on."""
+
+    V22 = "22"
+    V16 = "16"
+    V16_CHAN_SIP = "16-chan-sip"  # gone in Asterisk 21
+
+    @property
+    def tech(self) -> str:
+        """What channels are called: `PJSIP` of PJSIP/agent101."""
+        return "SIP" if self is Flavour.V16_CHAN_SIP else "PJSIP"
+
+    @property
+    def root(self) -> Path:
+        """Where `ensure` installs this version."""
+        if self is Flavour.V22:
+            return Path(os.environ.get("AST_ROOT", "/opt/ast22"))
+        return Path(os.environ.get("AST16_ROOT", "/opt/ast16"))
+
+
 @dataclass(frozen=True, slots=True)
 class Asterisk:
     """A running instance on 127.0.0.1. `folder`: its configuration, log and recordings."""
@@ -28,6 +49,7 @@ class Asterisk:
     ami_port: int
     sip_port: int
     folder: Path
+    flavour: Flavour = Flavour.V22
 
     @property
     def trunk_port(self) -> int:
@@ -38,23 +60,19 @@ class Asterisk:
         return PbxSettings(host="127.0.0.1", port=self.ami_port, username=username, secret=f"{username}-test")
 
 
-def installed() -> str | None:
-    """None if Asterisk can run here, else why not."""
+def installed(flavour: Flavour = Flavour.V22) -> str | None:
+    """None if it can run here, else why not."""
     if os.geteuid() != 0:
         return "a real Asterisk needs root (make test-asterisk says more)"
-    if not (root() / ".ast-ready").exists():
-        return f"no Asterisk in {root()} (tests/asterisk/ensure installs it)"
+    if not (flavour.root / ".ast-ready").exists():
+        return f"no Asterisk in {flavour.root} (tests/asterisk/ensure installs it)"
     return None
 
 
-def root() -> Path:
-    return Path(os.environ.get("AST_ROOT", "/opt/ast22"))
-
-
-def start() -> Asterisk:
+def start(flavour: Flavour = Flavour.V22) -> Asterisk:
     """Start an instance. Raises RuntimeError with what Asterisk said if it does not come up."""
     sip = _free_block()
-    asterisk = Asterisk(sip + _AMI, sip, root() / "srv" / f"ast-{sip + _AMI}")
+    asterisk = Asterisk(sip + _AMI, sip, flavour.root / "srv" / f"ast-{sip + _AMI}", flavour)
     start_again(asterisk)
     return asterisk
 
@@ -88,6 +106,8 @@ def stop(asterisk: Asterisk, keep: bool) -> None:
 
 def _script(name: str, asterisk: Asterisk) -> "subprocess.CompletedProcess[str]":
     own = {
+        "AST_ROOT": asterisk.flavour.root,
+        "AST_TECH": asterisk.flavour.tech,
         "AMI_PORT": asterisk.ami_port,
         "SIP_PORT": asterisk.sip_port,
         "TRUNK_PORT": asterisk.trunk_port,

@@ -8,10 +8,11 @@ AGENTS = (101, 102, 103, 104)
 
 
 class World:
-    """trunk: the PSTN side; a[101]..a[104]: the agents' phones; ami: the traced connection (set by `run`)."""
+    """trunk: the PSTN side; a[101]..a[104]: the agents' phones; ami: the traced connection (set by `run`);
+    tech: what channels of these phones are called, PJSIP or SIP."""
 
-    def __init__(self, sip_port, trunk_port, log=None):
-        self.sip_port, self.trunk_port, self.log, self.notes = sip_port, trunk_port, log, []
+    def __init__(self, sip_port, trunk_port, log=None, tech="PJSIP"):
+        self.sip_port, self.trunk_port, self.log, self.notes, self.tech = sip_port, trunk_port, log, [], tech
 
     def note(self, text):
         self.notes.append(text)
