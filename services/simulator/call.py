@@ -70,6 +70,14 @@ class CallOrder:
     timeout: float = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class LocalPair:
+    """The two halves of a Local channel: `one` is called, `two` runs the dialplan that calls the phone."""
+
+    one: Channel
+    two: Channel
+
+
 class Call:
     """One call of the simulator. Scenarios write into it; tests and truth read it."""
 
@@ -86,6 +94,10 @@ class Call:
         self._channel: Channel | None = None
         self._truth: Truth | None = None
         self.leg_channels: list[Channel] = []
+        self.asides: list[
+            Call
+        ] = []  # consultations: calls of their own that our people make in the course of this one
+        self.fronts: dict[Channel, LocalPair] = {}  # phone → the Local channel it is called through
 
     @property
     def channel(self) -> Channel:
@@ -115,6 +127,23 @@ class Call:
             channel.uniqueid, self.scenario, direction, channel.number, channel.party, did, at
         )
 
+    def consults(self, channel: Channel, number: str, at: float) -> "Call":
+        """An agent calls somebody on a second line; what is true of that call is told apart from this one."""
+        aside = Call(self.scenario, self.order, manual=self.manual)
+        aside.begin(channel, Direction.INTERNAL, number, at)
+        aside.truth.consultation = True
+        self.asides.append(aside)
+        return aside
+
+    @property
+    def everything(self) -> list["Call"]:
+        """This call and its consultations."""
+        return [self, *self.asides]
+
+    def has(self, channel: Channel) -> bool:
+        """Is it one of the ends of this call, or of a consultation?"""
+        return any(channel is one.channel or channel in one.leg_channels for one in self.everything)
+
     def rings(self, leg: Channel, at: float) -> TrueLeg:
         """A phone rings for this call."""
         true_leg = TrueLeg(leg.endpoint, leg.name, at)
@@ -124,7 +153,7 @@ class Call:
 
     def answers(self, leg: Channel, at: float) -> None:
         """A person picked up."""
-        self._leg(leg).answered_at = at
+        self.leg(leg).answered_at = at
         if self.truth.answered_at is None:
             self.truth.answered_at, self.truth.answered_by = at, leg.endpoint
 
@@ -147,7 +176,7 @@ class Call:
 
     def leg_ends(self, leg: Channel, reason: LegEndReason, at: float) -> None:
         """A phone is out of the call."""
-        true_leg = self._leg(leg)
+        true_leg = self.leg(leg)
         true_leg.ended_at, true_leg.end_reason = at, reason
         self.leg_channels.remove(leg)
 
@@ -155,5 +184,6 @@ class Call:
         """The call is over."""
         self.truth.ended_at, self.truth.end_reason = at, reason
 
-    def _leg(self, leg: Channel) -> TrueLeg:
+    def leg(self, leg: Channel) -> TrueLeg:
+        """What is true of a phone of this call."""
         return next(one for one in self.truth.legs if one.channel == leg.name)

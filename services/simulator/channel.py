@@ -79,6 +79,11 @@ class Channel:
             self.priority = priority
         self._block = self._dest = None
 
+    def relink(self, linkedid: str) -> None:
+        """The channel joins another conversation."""
+        self.linkedid = linkedid
+        self._block = self._dest = None
+
     def identify(self, number: str | None, party: str | None) -> None:
         """Set the party at this end."""
         self.number, self.party = number, party
@@ -123,11 +128,20 @@ class Bridge:
 
     uniqueid: str
     channels: list[Channel] = field(default_factory=list)
+    type: str = "basic"
+    technology: str = "simple_bridge"
+    creator: str = UNKNOWN
+    name: str = UNKNOWN
 
     @property
     def block(self) -> str:
+        return self.render("")
+
+    def render(self, prefix: str) -> str:
+        """The headers that describe the bridge, with any prefix (`Orig`, `Second`, `To`, `From`)."""
+        p = f"{prefix}Bridge"
         return (
-            f"BridgeUniqueid: {self.uniqueid}\r\nBridgeType: basic\r\nBridgeTechnology: simple_bridge\r\n"
-            f"BridgeCreator: <unknown>\r\nBridgeName: <unknown>\r\nBridgeNumChannels: {len(self.channels)}\r\n"
-            "BridgeVideoSourceMode: none\r\n"
+            f"{p}Uniqueid: {self.uniqueid}\r\n{p}Type: {self.type}\r\n{p}Technology: {self.technology}\r\n"
+            f"{p}Creator: {self.creator}\r\n{p}Name: {self.name}\r\n{p}NumChannels: {len(self.channels)}\r\n"
+            f"{p}VideoSourceMode: none\r\n"
         )

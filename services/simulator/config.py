@@ -37,7 +37,9 @@ class SimQueue:
 
     members: endpoints, in the order of queues.conf. ring_seconds: how long one attempt rings (`timeout`).
     max_wait: after so many seconds the caller hears that nobody is there and is hung up on. announce: the call is
-    answered first and the caller hears music; without it the caller hears ringing until an agent answers.
+    answered first and the caller hears music; without it the caller hears ringing until an agent answers. wrap_up:
+    seconds an agent is left alone after a call (`wrapuptime`). overflow: name of the queue a caller goes to when
+    max_wait is over; None: he hears that nobody is there.
     """
 
     name: str
@@ -47,6 +49,8 @@ class SimQueue:
     ring_seconds: float = 5.0
     max_wait: float = 60.0
     announce: bool = True
+    wrap_up: float = 0.0
+    overflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

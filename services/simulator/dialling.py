@@ -5,6 +5,7 @@ from services.simulator.channel import Channel
 from services.simulator.parts import (
     BUSY_HERE,
     CANCELLED,
+    DECLINED,
     Talk,
     answer_caller,
     drop_leg,
@@ -18,14 +19,39 @@ from shared.contracts.call import (
 
 
 def dial(
-    pbx: Pbx, call: Call, endpoint: str, target: str, limit: int, *, priority: int, silent: bool = False
+    pbx: Pbx,
+    call: Call,
+    endpoint: str,
+    target: str,
+    limit: int,
+    *,
+    priority: int,
+    silent: bool = False,
+    caller: Channel | None = None,
 ) -> Channel:
     """Dial() one phone or the trunk; it rings when this returns.
 
     target: the dial string without its technology (`agent101`, `+79…@trunk`). silent: the caller is not told whom
-    he is connected to (callbacks).
+    he is connected to (callbacks). caller: the channel that dials, if it is not the call's first.
     """
-    caller = call.channel
+    caller = caller or call.channel
+    leg = begin_dial(pbx, call, endpoint, target, limit, priority=priority, silent=silent, caller=caller)
+    ring_dialled(pbx, caller, leg)
+    return leg
+
+
+def begin_dial(
+    pbx: Pbx,
+    call: Call,
+    endpoint: str,
+    target: str,
+    limit: int,
+    *,
+    priority: int,
+    silent: bool,
+    caller: Channel,
+) -> Channel:
+    """The INVITE is sent; the phone has not said anything yet."""
     agent = pbx.devices[endpoint].agent
     tail = f"{endpoint.partition('/')[0]}/{target},{limit},tT"
     pbx.run(caller, "Dial", tail, priority=priority)
@@ -55,18 +81,22 @@ def dial(
     pbx.dial("DialBegin", caller, leg, f"DialString: {target}\r\n")
     if not silent:
         pbx.connect(caller, leg)
+    return leg
+
+
+def ring_dialled(pbx: Pbx, caller: Channel, leg: Channel) -> None:
+    """The phone says 180 Ringing."""
     pbx.set_state(leg, 5)
     pbx.refresh(leg.endpoint)
     pbx.var(caller, "RINGTIME", 0)
     pbx.var(caller, "RINGTIME_MS", 1)
     pbx.refresh(caller.endpoint)
     pbx.dial("DialState", caller, leg, "DialStatus: RINGING\r\n")
-    return leg
 
 
-def connect_dial(pbx: Pbx, call: Call, leg: Channel) -> Talk:
-    """The dialled end answers."""
-    caller = call.channel
+def connect_dial(pbx: Pbx, call: Call, leg: Channel, caller: Channel | None = None) -> Talk:
+    """The dialled end answers. caller: the channel that dialled, if it is not the call's first."""
+    caller = caller or call.channel
     pbx.set_state(leg, 6)
     call.answers(leg, pbx.now)
     pbx.var(caller, "DIALSTATUS", "ANSWER")
@@ -78,6 +108,33 @@ def connect_dial(pbx: Pbx, call: Call, leg: Channel) -> Talk:
     pbx.refresh(leg.endpoint)
     pbx.bridge(leg, caller)
     return Talk(leg, pbx.now)
+
+
+def decline_dial(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
+    """The dialled end declines; the dialplan lets the caller go."""
+    caller = call.channel
+    pbx.request_hangup(leg, *DECLINED)
+    pbx.dial_end(caller, leg, "NOANSWER")
+    drop_leg(pbx, call, leg, *DECLINED, LegEndReason.REJECTED)
+    unanswered(pbx, call, leg, priority)
+
+
+def ring_out_dial(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
+    """The dialled end lets it ring until the time is over; the dialplan lets the caller go."""
+    pbx.dial_end(call.channel, leg, "NOANSWER")
+    drop_leg(pbx, call, leg, 16, None, LegEndReason.NO_ANSWER)
+    unanswered(pbx, call, leg, priority)
+
+
+def unanswered(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
+    """What follows Dial() in the dialplan where nobody answered: Hangup(19)."""
+    caller = call.channel
+    pbx.var(caller, "DIALSTATUS", "NOANSWER")
+    pbx.run(caller, "Hangup", "19", priority=priority + 2)
+    pbx.soft_hangup(caller)
+    run_h(pbx, caller, 19, "NOANSWER")
+    pbx.cdr(caller, leg, None, "NO ANSWER")
+    give_up_channel(pbx, call, 19, 480)
 
 
 def cancel_dial(pbx: Pbx, call: Call, leg: Channel) -> None:

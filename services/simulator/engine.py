@@ -96,7 +96,7 @@ class Engine:
     def signal(self, channel: Channel, signal: Signal, redirect_to: str = "") -> bool:
         """Something happens to a channel from outside (AMI Hangup, Redirect); False if no call has it."""
         for call in self.open.values():
-            if channel is call.channel or channel in call.leg_channels:
+            if call.has(channel):
                 if signal is Signal.CALLER_GONE and channel is not call.channel:
                     signal = Signal.LEG_GONE
                 call.redirect_to, call.gone = redirect_to, channel
@@ -131,9 +131,11 @@ class Engine:
         for call in list(self.open.values()):
             if call.act is not None:
                 call.act.close()
-            for leg in list(call.leg_channels):
-                call.leg_ends(leg, LegEndReason.UNKNOWN, now)
-            call.ends(CallEndReason.UNKNOWN, now)
+            for one in call.everything:
+                for leg in list(one.leg_channels):
+                    one.leg_ends(leg, LegEndReason.UNKNOWN, now)
+                if not one.ended:
+                    one.ends(CallEndReason.UNKNOWN, now)
             self._close(call)
         # A new second, so that counters from 0 give no Uniqueid a second time.
         started = float(int(now) + 1)
@@ -204,7 +206,7 @@ class Engine:
         self.open.pop(call.uniqueid, None)
         call.wait = None
         call.ticket += 1
-        self.truth.append(replace(call.truth))
+        self.truth.extend(replace(one.truth) for one in call.everything)
         self._reach(call, Stage.ENDED)
 
     def _wake_waiting(self) -> None:

@@ -48,13 +48,17 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """An answered call. queue and member: None where no queue took part. rung_at … : for HoldTime and TalkTime."""
+    """An answered call. queue and member: None where no queue took part. began, waited: for HoldTime and TalkTime.
+
+    cause: what the end that hangs up says with it, if anything; calls that a queue brought say nothing.
+    """
 
     leg: Channel
     began: float
     queue: Queue | None = None
     member: Member | None = None
     waited: float = 0.0
+    cause: int | None = 16
 
 
 def between(pbx: Pbx, seconds: Seconds) -> float:

@@ -1,5 +1,6 @@
 """The PBX's state and its verbs. Each verb changes the state and writes the events Asterisk 22 writes for it."""
 
+import itertools
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,7 +26,9 @@ CAUSES = {
     17: "User busy",
     19: "User alerting, no answer",
     21: "Call Rejected",
+    23: "Redirected to new destination",
     26: "Answered elsewhere",
+    34: "Circuit/channel congestion",
     127: "Interworking, unspecified",
 }
 
@@ -95,13 +98,13 @@ class Device:
         """The device state Asterisk derives from the channels."""
         counts = self.counts
         talking = counts[6] + counts[4]
+        if counts[7] and not counts[5]:
+            return "BUSY"
         if counts[5] and talking:
             return "RINGINUSE"
         if talking:
             return "ONHOLD" if self.held == talking else "INUSE"
-        if counts[5]:
-            return "RINGING"
-        return "BUSY" if counts[7] else "NOT_INUSE"
+        return "RINGING" if counts[5] else "NOT_INUSE"
 
 
 class Pbx:
@@ -123,6 +126,8 @@ class Pbx:
         self.variables: dict[str, str] = {}
         self.processed_calls = 0
         self._counter = 0
+        self._locals = itertools.count()
+        self._optimizations = itertools.count()
         self._agents = {agent.endpoint: agent for agent in config.agents}
         self.devices = {
             endpoint: Device(endpoint, self._agents.get(endpoint))
@@ -156,13 +161,14 @@ class Pbx:
         exten: str,
         linked_to: Channel | None = None,
         uniqueid: str | None = None,
+        name: str | None = None,
     ) -> Channel:
-        """A leg appears. Its Linkedid is that of `linked_to`, else its own Uniqueid."""
+        """A leg appears. Its Linkedid is that of `linked_to`, else its own Uniqueid. name: of half a Local channel."""
         count = self._counter
         self._counter += 1
         uniqueid = uniqueid or f"{int(self.now)}.{count}"
         channel = Channel(
-            f"{endpoint}-{count:08x}",
+            name or f"{endpoint}-{count:08x}",
             endpoint,
             uniqueid,
             linked_to.linkedid if linked_to else uniqueid,
@@ -171,13 +177,23 @@ class Pbx:
         channel.identify(number, party)
         channel.update(state=state, context=context, exten=exten, priority=1)
         self.channels[channel.name] = channel
-        device = self.devices[endpoint]
+        device = self.devices.get(endpoint)
+        if device is None:  # a Local channel: one device for each extension dialled through one
+            device = self.devices[endpoint] = Device(endpoint, None)
         device.counts[state] += 1
         device.channels += 1
         self.tell("Newchannel", channel)
         if device.agent:
             self.var(channel, "TRANSFER_CONTEXT", "internal")
         return channel
+
+    def next_local(self) -> int:
+        """The serial number of a Local channel, in its name."""
+        return next(self._locals)
+
+    def next_optimization(self) -> int:
+        """The serial number that ties the two events of an optimization together."""
+        return next(self._optimizations)
 
     def tell(self, event: str, channel: Channel, extra: str = "", category: int = CALL) -> None:
         """An event about one channel."""
@@ -251,9 +267,9 @@ class Pbx:
         self.tell("DTMFBegin", channel, f"Digit: {digit}\r\nDirection: Received\r\n", DTMF)
         self.tell("DTMFEnd", channel, f"Digit: {digit}\r\nDurationMs: 120\r\nDirection: Received\r\n", DTMF)
 
-    def hold(self, channel: Channel, other: Channel) -> None:
-        """The end `channel` puts `other` on hold."""
-        self.tell("Hold", channel, "MusicClass: default\r\n")
+    def hold(self, channel: Channel, other: Channel, *, by_feature: bool = False) -> None:
+        """The end `channel` puts `other` on hold; a feature code names no music class."""
+        self.tell("Hold", channel, "" if by_feature else "MusicClass: default\r\n")
         self.tell("MusicOnHoldStart", other, "Class: default\r\n")
         other.held = True
         self.devices[other.endpoint].held += 1
@@ -359,32 +375,46 @@ class Pbx:
 
     def bridge(self, *channels: Channel) -> Bridge:
         """Put channels into a new bridge, in this order."""
-        bits = self.rng.getrandbits(128)
-        text = f"{bits:032x}"
-        bridge = Bridge("-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])))
-        self.bridges[bridge.uniqueid] = bridge
-        self.out.append(packet("BridgeCreate", CALL, bridge.block))
+        bridge = self.new_bridge()
         for channel in channels:
             if channel.app == "AppDial":
                 self.run(channel, "AppDial", "(Outgoing Line)", exten="")
-            bridge.channels.append(channel)
-            channel.bridge = bridge
-            self.out.append(packet("BridgeEnter", CALL, bridge.block + channel.block, channel.uniqueid))
+            self.enter(channel, bridge)
         if self.config.noise:
             self._name_peers(bridge)
         return bridge
 
-    def leave(self, channel: Channel) -> None:
-        """A channel leaves its bridge; the last one takes the bridge with it."""
+    def new_bridge(self, **kind: str) -> Bridge:
+        """An empty bridge. kind: `type`, `technology`, `creator`, `name` of one that is not plain."""
+        text = f"{self.rng.getrandbits(128):032x}"
+        uniqueid = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+        bridge = Bridge(uniqueid, **kind)
+        self.bridges[uniqueid] = bridge
+        self.out.append(packet("BridgeCreate", CALL, bridge.block))
+        return bridge
+
+    def enter(self, channel: Channel, bridge: Bridge, swap: Channel | None = None) -> None:
+        """A channel comes into a bridge; with `swap` it takes that one's place, which leaves without a further word."""
+        bridge.channels.append(channel)
+        channel.bridge = bridge
+        extra = f"SwapUniqueid: {swap.uniqueid}\r\n" if swap else ""
+        self.out.append(packet("BridgeEnter", CALL, bridge.block + channel.block + extra, channel.uniqueid))
+
+    def leave(self, channel: Channel, *, stays: bool = False) -> None:
+        """A channel leaves its bridge; the last one takes the bridge with it, unless it `stays` for somebody else."""
         bridge = channel.bridge
         if bridge is None:
             return
         bridge.channels.remove(channel)
         channel.bridge = None
         self.out.append(packet("BridgeLeave", CALL, bridge.block + channel.block, channel.uniqueid))
-        if not bridge.channels:
-            del self.bridges[bridge.uniqueid]
-            self.out.append(packet("BridgeDestroy", CALL, bridge.block))
+        if not bridge.channels and not stays:
+            self.destroy(bridge)
+
+    def destroy(self, bridge: Bridge) -> None:
+        """An empty bridge is gone."""
+        del self.bridges[bridge.uniqueid]
+        self.out.append(packet("BridgeDestroy", CALL, bridge.block))
 
     def forget_peers(self, *channels: Channel) -> None:
         """The variables that named the other end become empty before a bridge is left."""

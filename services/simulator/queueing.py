@@ -51,11 +51,12 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
             else:
                 yield from time_out(pbx, call, queue, entry)
             return None
-        members = queue.pick(entry, pbx.is_free)
+        members = queue.pick(entry, pbx.is_free, pbx.now)
         if not members:
-            signal = yield Wait(Stage.QUEUED, min(gives_up_at, leaves_at) - pbx.now, queue=name)
-            if signal is Signal.FREE:
-                continue
+            until = min(gives_up_at, leaves_at, queue.next_rested(pbx.now))
+            signal = yield Wait(Stage.QUEUED, until - pbx.now, queue=name)
+            if signal is Signal.FREE or (signal is Signal.GO and not call.manual and pbx.now < leaves_at):
+                continue  # somebody may be rung; if it was patience that ran out, the loop begins with that
             if signal is Signal.GO and leaves_at < gives_up_at:
                 yield from time_out(pbx, call, queue, entry)
             else:
@@ -135,9 +136,9 @@ def place_of(queue: Queue, endpoint: str) -> int:
 
 def who_answers(pbx: Pbx, call: Call, members: list[Member]) -> Member:
     """Of several ringing phones: the ordered one, else anybody's."""
-    if call.order.agent is not None:
+    for wanted in (call.order.agent, call.order.other):
         for member in members:
-            if member.state_interface == call.order.agent.endpoint:
+            if wanted is not None and member.state_interface == wanted.endpoint:
                 return member
     return pbx.rng.choice(members)
 
@@ -220,7 +221,7 @@ def pick_up(
     if caller.state != 6:
         answer_caller(pbx, caller)
     pbx.bridge(leg, caller)
-    return Talk(leg, now, queue, winner, waited)
+    return Talk(leg, now, queue, winner, waited, cause=None)
 
 
 def name_member(

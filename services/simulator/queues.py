@@ -1,5 +1,6 @@
 """A queue as app_queue keeps it: members, waiting callers, and whom to ring next."""
 
+import math
 from collections.abc import Callable
 
 from services.simulator.channel import Channel
@@ -96,11 +97,15 @@ class Queue:
         self.hold_time = 0.0
         self.talk_time = 0.0
 
-    def pick(self, entry: QueueEntry, is_free: Callable[[str], bool]) -> list[Member]:
+    def pick(self, entry: QueueEntry, is_free: Callable[[str], bool], now: float) -> list[Member]:
         """Whom to ring for a caller now; empty if nobody can be rung (busy phones are not: ringinuse=no)."""
+
+        def can_ring(member: Member) -> bool:
+            return not member.paused and now >= self.rested(member) and is_free(member.state_interface)
+
         if self.config.strategy == "linear":
-            return self._next(entry, is_free)
-        able = [m for m in self.members if not m.paused and is_free(m.state_interface)]
+            return self._next(entry, can_ring)
+        able = [m for m in self.members if can_ring(m)]
         if not able:
             return []
         lowest = min(m.penalty for m in able)
@@ -109,14 +114,22 @@ class Queue:
             return able[::-1]  # app_queue dials them from the last to the first
         return [min(able, key=lambda m: m.last_call)]
 
-    def _next(self, entry: QueueEntry, is_free: Callable[[str], bool]) -> list[Member]:
+    def rested(self, member: Member) -> float:
+        """When the wrap-up after the agent's last call is over (`wrapuptime`)."""
+        return member.last_call + self.config.wrap_up if member.last_call else 0.0
+
+    def next_rested(self, now: float) -> float:
+        """When the next agent's wrap-up is over; infinity if nobody is in one."""
+        return min((at for at in map(self.rested, self.members) if at > now), default=math.inf)
+
+    def _next(self, entry: QueueEntry, can_ring: Callable[[Member], bool]) -> list[Member]:
         """The next one in the list who can be rung, after whom was tried last; lower penalties first."""
         count = len(self.members)
         best: int | None = None
         for step in range(count):
             place = (entry.next_member + step) % count
             member = self.members[place]
-            if member.paused or not is_free(member.state_interface):
+            if not can_ring(member):
                 continue
             if best is None or member.penalty < self.members[best].penalty:
                 best = place

@@ -3,16 +3,18 @@
 from collections.abc import Generator
 
 from services.simulator.call import Call, Signal, Stage, Wait
-from services.simulator.dialling import cancel_dial, connect_dial, dial
-from services.simulator.packets import CALL, headers, packet
-from services.simulator.parts import Party, Talk, between, drop_leg, give_up_channel, run_h
+from services.simulator.dialling import cancel_dial, connect_dial, decline_dial, dial, ring_out_dial
+from services.simulator.parts import Behaviour, Party, Talk, between, drop_leg, give_up_channel, run_h
 from services.simulator.pbx import Pbx
 from shared.contracts.call import (
     CallEndReason,
+    Direction,
     LegEndReason,
-    TransferKind,
     TransferOutcome,
 )
+
+DIAL_SECONDS = 20
+"""How long an extension rings (the third argument of Dial() in the traces' dialplan)."""
 
 
 def converse(
@@ -42,7 +44,7 @@ def end_talk(pbx: Pbx, call: Call, talk: Talk, ended_by: Party) -> None:
     caller, leg = call.channel, talk.leg
     by, other = (caller, leg) if ended_by == "caller" else (leg, caller)
     pbx.statistics(by, other)
-    pbx.request_hangup(by, None if talk.queue else 16)
+    pbx.request_hangup(by, talk.cause)
     leave_agent(pbx, call, talk, ended_by)
     pbx.forget_peers(by, other)
     pbx.leave(by)
@@ -75,52 +77,79 @@ def leave_agent(pbx: Pbx, call: Call, talk: Talk, reason: str) -> None:
     pbx.completed(talk.member.interface)
 
 
-def transfer_blind(
-    pbx: Pbx, call: Call, talk: Talk, exten: str, ended_by: Party
-) -> Generator[Wait, Signal, None]:
-    """The agent passes the caller on by REFER, then hangs up at once."""
-    caller, leg = call.channel, talk.leg
-    bridge = leg.bridge
-    assert bridge is not None
-    pbx.unhold(leg, caller)  # Asterisk tells it though nobody held
-    pbx.var(caller, "BLINDTRANSFER", leg.name)
-    pbx.var(leg, "BLINDTRANSFER", caller.name)
-    pbx.var(caller, "SIPTRANSFER", "yes")
-    pbx.forget_peers(leg)
-    body = (
-        "Result: Success\r\n"
-        + leg.render("Transferer")
-        + caller.render("Transferee")
-        + bridge.block
-        + headers(("IsExternal", "Yes"), ("Context", "internal"), ("Extension", exten))
-    )
-    pbx.out.append(packet("BlindTransfer", CALL, body, caller.uniqueid))
-    call.transferred(TransferKind.BLIND, leg.endpoint, exten, pbx.now)
-    yield from follow(pbx, call, talk, exten, ended_by)
-
-
 def follow(pbx: Pbx, call: Call, talk: Talk, exten: str, ended_by: Party) -> Generator[Wait, Signal, None]:
-    """The caller leaves the agent and is put through to another extension."""
+    """The caller was taken away from the agent (AMI Redirect) and is put through to another extension."""
     caller, leg = call.channel, talk.leg
-    target = next((agent for agent in pbx.config.agents if agent.extension == exten), None)
     pbx.run(caller, "Queue", caller.app_data, context="internal", exten=exten, priority=1)
     pbx.leave(caller)
     leave_agent(pbx, call, talk, "transfer")
     pbx.leave(leg)
     drop_leg(pbx, call, leg, 16, None, LegEndReason.TRANSFERRED)
+    next_talk = yield from put_through(pbx, call, exten)
+    if next_talk is not None:
+        yield from converse(pbx, call, next_talk, ended_by)
+
+
+def put_through(
+    pbx: Pbx, call: Call, exten: str, behaviour: Behaviour = "answer"
+) -> Generator[Wait, Signal, Talk | None]:
+    """The dialplan calls the extension the caller was sent to (→ Talk), or the call is over (→ None)."""
+    target = next((agent for agent in pbx.config.agents if agent.extension == exten), None)
     if target is None:  # nobody has this number: the dialplan hangs up
+        caller = call.channel
         pbx.soft_hangup(caller)
-        pbx.cdr(caller, leg, talk.began, "ANSWERED")
         give_up_channel(pbx, call, 16)
-        call.transfer_became(TransferOutcome.FAILED)
-        call.ends(CallEndReason.COMPLETED, pbx.now)
-        return
-    new_leg = dial(pbx, call, target.endpoint, target.login, 20, priority=1)
-    signal = yield Wait(Stage.RINGING, between(pbx, pbx.config.ring))
-    if signal is not Signal.GO:
-        cancel_dial(pbx, call, new_leg)
-        call.transfer_became(TransferOutcome.CANCELLED)
-        call.ends(CallEndReason.COMPLETED, pbx.now)
-        return
-    call.transfer_became(TransferOutcome.ANSWERED)
-    yield from converse(pbx, call, connect_dial(pbx, call, new_leg), ended_by)
+        over_after_transfer(pbx, call, TransferOutcome.FAILED)
+        return None
+    leg = dial(pbx, call, target.endpoint, target.login, DIAL_SECONDS, priority=1)
+    seconds = DIAL_SECONDS if behaviour == "ignore" else between(pbx, pbx.config.ring)
+    signal = yield Wait(Stage.RINGING, seconds)
+    if signal is Signal.CALLER_GONE:
+        cancel_dial(pbx, call, leg)
+        over_after_transfer(pbx, call, TransferOutcome.CANCELLED)
+    elif signal is not Signal.GO or behaviour == "decline":
+        decline_dial(pbx, call, leg, priority=1)
+        over_after_transfer(pbx, call, TransferOutcome.REJECTED)
+    elif behaviour == "ignore":
+        ring_out_dial(pbx, call, leg, priority=1)
+        over_after_transfer(pbx, call, TransferOutcome.NO_ANSWER)
+    else:
+        call.transfer_became(TransferOutcome.ANSWERED)
+        return connect_dial(pbx, call, leg)
+    return None
+
+
+def over_after_transfer(pbx: Pbx, call: Call, outcome: TransferOutcome) -> None:
+    """The call ended without a second talk; it was answered before."""
+    call.transfer_became(outcome)
+    call.ends(CallEndReason.COMPLETED, pbx.now)
+
+
+def collapse(pbx: Pbx, call: Call, talk: Talk | None = None) -> None:
+    """The caller hangs up in the middle of something: everybody stops ringing and talking at once."""
+    caller, now = call.channel, pbx.now
+    pbx.request_hangup(caller)
+    if caller.held:
+        pbx.unhold(talk.leg if talk else caller, caller)
+    if talk is not None:
+        leave_agent(pbx, call, talk, "caller")
+    linked = {one.channel.linkedid for one in call.everything}
+    channels = [one for one in pbx.channels.values() if one.linkedid in linked]
+    for channel in channels:
+        pbx.leave(channel)
+    pbx.soft_hangup(caller)
+    for channel in sorted(channels, key=lambda one: one is caller):  # the caller last
+        pbx.hangup(channel, 16)
+        pbx.refresh(channel.endpoint)
+    call.transfer_became(TransferOutcome.CANCELLED)
+    for one in call.everything:
+        for leg in list(one.leg_channels):
+            answered = one.leg(leg).answered_at is not None
+            one.leg_ends(leg, LegEndReason.HANGUP if answered else LegEndReason.CANCELLED, now)
+        if one.ended:
+            continue
+        if one.truth.answered_at is not None:
+            one.ends(CallEndReason.COMPLETED, now)
+        else:
+            gave_up = one.truth.direction is Direction.INBOUND
+            one.ends(CallEndReason.ABANDONED if gave_up else CallEndReason.NO_ANSWER, now)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from services.simulator.call import Act, Call
 from services.simulator.pbx import Pbx
-from services.simulator.scenarios import callbacks, menu, phones, queue_calls, transfers
+from services.simulator.scenarios import callbacks, consultations, menu, phones, queue_calls, transfers
 
 Scenario = Callable[[Pbx, Call], Act]
 
@@ -23,6 +23,16 @@ SCENARIOS: Mapping[str, Scenario] = {
         queue_calls.cyrillic_caller_name,
         queue_calls.hold_unhold,
         transfers.blind_transfer_refer,
+        transfers.blind_transfer_no_answer,
+        transfers.blind_transfer_unanswered,
+        transfers.blind_transfer_feature,
+        transfers.blind_transfer_nowhere,
+        transfers.blind_transfer_to_queue,
+        transfers.several_transfers,
+        consultations.attended_transfer_refer,
+        consultations.attended_transfer_abandoned,
+        consultations.attended_transfer_feature,
+        consultations.attended_transfer_blonde,
         menu.ivr_then_queue,
         menu.ivr_timeout_to_queue,
         menu.ivr_caller_hangup,

@@ -1,9 +1,11 @@
 """Queue calls: from the trunk into a line, to an agent, to the end."""
 
-from services.simulator.call import Act, Call
+from collections.abc import Generator
+
+from services.simulator.call import Act, Call, Signal, Wait
 from services.simulator.channel import Channel
 from services.simulator.config import NO_NUMBER, WITHHELD, SimCaller, SimQueue
-from services.simulator.parts import Party, Script, answer_caller, arrive, caller_of
+from services.simulator.parts import Party, Script, Talk, answer_caller, arrive, caller_of
 from services.simulator.pbx import Pbx
 from services.simulator.queueing import stay_in_queue
 from services.simulator.talking import converse
@@ -115,3 +117,12 @@ def enter_queue(pbx: Pbx, channel: Channel, queue: SimQueue) -> None:
         pbx.var(channel, "DID", channel.dnid)
         pbx.run(channel, "GotoIf", "0?closed,s,1", priority=2)
         pbx.run(channel, "Goto", f"q-{queue.name},s,1", priority=3)
+
+
+def talk_to_agent(pbx: Pbx, call: Call) -> Generator[Wait, Signal, Talk | None]:
+    """From the trunk through a queue to an agent who talks (→ Talk), or to the end of the call (→ None)."""
+    number = call.order.did or default_queue(pbx).did
+    queue = queue_of(pbx, number)
+    channel = arrive(pbx, call, number, caller_of(pbx, call))
+    enter_queue(pbx, channel, queue)
+    return (yield from stay_in_queue(pbx, call, queue.name, Script()))

@@ -17,8 +17,8 @@ NOISE = frozenset(
 )
 # Told when the device layer gets to it, so their place between other events says nothing.
 DEVICES = frozenset({"DeviceStateChange", "ExtensionStatus", "QueueMemberStatus"})
-# Whole seconds and milliseconds that people took.
-TIMES = frozenset({"HoldTime", "TalkTime", "RingTime", "ActionID"})
+# Whole seconds and milliseconds that people took, and serial numbers.
+TIMES = frozenset({"HoldTime", "TalkTime", "RingTime", "ActionID", "Id"})
 # How many are left in a bridge depends on which of two ends was quicker.
 COUNTED_LATER = frozenset({"BridgeNumChannels"})
 
@@ -121,7 +121,10 @@ def devices(events: list[Event], known_queues: frozenset[str]) -> dict[str, list
         kind = fields["Event"]
         if kind == "DeviceStateChange":
             device = fields["Device"]
-            if device.startswith("Queue:") and device[6:] not in known_queues:
+            # Of Local channels nobody asks; theirs come when the last half is cleaned up, some seconds later.
+            if device.startswith("Local/") or (
+                device.startswith("Queue:") and device[6:] not in known_queues
+            ):
                 continue
             key, state = device, fields["State"]
         elif kind == "ExtensionStatus":
