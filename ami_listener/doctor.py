@@ -13,7 +13,7 @@ from enum import StrEnum
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.connection import AmiAccount, AmiConnection, AmiError
 from ami_listener.message import AmiMessage
-from ami_listener.privileges import classes_for
+from ami_listener.privileges import classes_for, filters
 from ami_listener.tracker.endpoints import EndpointKind, EndpointRules, endpoint_of
 from ami_listener.tracker.events import WANTED
 from shared.contracts.call import PbxLink
@@ -27,6 +27,7 @@ _WITHOUT_CLASS = {
     "call": "no call is seen and no card ever shows",
     "agent": "queue calls show without their queue, and who was rung in vain is not known",
     "dtmf": "the keys a caller presses in a menu are not shown",
+    "dialplan": "the channel variables of CALLCARD_PBX__…__VARIABLES are not seen (UserEvent says the same with 'user')",
     "user": "facts the dialplan sends by UserEvent (a contract number, a call to an unregistered phone) are not seen",
     "system": "the end of a PBX's start (FullyBooted) is not seen; calls of that minute may be missing",
 }
@@ -104,8 +105,8 @@ def judge(facts: Facts, rules: EndpointRules) -> list[Finding]:
         )
     ]
     findings += _version(facts)
-    findings += _classes(facts)
-    findings += _actions(facts)
+    findings += _classes(facts, rules.variables)
+    findings += _actions(facts, rules.variables)
     findings += _endpoints(facts, rules)
     if facts.timestamps is False:
         findings.append(
@@ -131,8 +132,9 @@ def _version(facts: Facts) -> list[Finding]:
     ]
 
 
-def _classes(facts: Facts) -> list[Finding]:
-    needed = classes_for(WANTED | {"FullyBooted"}) or frozenset(_WITHOUT_CLASS)
+def _classes(facts: Facts, variables: frozenset[str]) -> list[Finding]:
+    wanted = WANTED | {"FullyBooted"} | ({"VarSet"} if variables else set())
+    needed = classes_for(wanted) or frozenset(_WITHOUT_CLASS)
     certain = facts.read is not None
     readable = (facts.read or frozenset()) | facts.seen_classes
     if "all" in readable:
@@ -166,7 +168,7 @@ def _classes(facts: Facts) -> list[Finding]:
     return findings
 
 
-def _actions(facts: Facts) -> list[Finding]:
+def _actions(facts: Facts, variables: frozenset[str]) -> list[Finding]:
     findings = []
     allowed = facts.actions
     if facts.channels is None:
@@ -188,14 +190,24 @@ def _actions(facts: Facts) -> list[Finding]:
                 )
             )
     if allowed is not None and "Filter" not in allowed:
-        findings.append(
-            Finding(
-                Level.OK,
-                "The account may not filter events, so the PBX sends more than is needed; it is dropped here.",
-                "On a busy PBX add system to write=, or an eventfilter= line, to save its CPU.",
-            )
-        )
+        findings.append(_unfiltered(facts, variables))
     return findings
+
+
+def _unfiltered(facts: Facts, variables: frozenset[str]) -> Finding:
+    if not variables:
+        return Finding(
+            Level.OK,
+            "The account may not filter events, so the PBX sends more than is needed; it is dropped here.",
+            "On a busy PBX add system to write=, or an eventfilter= line, to save its CPU.",
+        )
+    lines = "\n".join(f"eventfilter = {expression}" for expression in filters(WANTED | {"VarSet"}, variables))
+    return Finding(
+        Level.WARN,
+        "The account may not filter events, so for a few channel variables the PBX sends every VarSet and Newexten,"
+        " more than all other events together; they are dropped here.",
+        f"Add system to write= of [{facts.username}] in manager.conf, or these lines to it:\n{lines}",
+    )
 
 
 def _endpoints(facts: Facts, rules: EndpointRules) -> list[Finding]:

@@ -81,6 +81,7 @@ async def connected(
     stub: AmiStub,
     *,
     wanted: frozenset[str] | None = None,
+    variables: frozenset[str] = frozenset(),
     timing: Timing | None = None,
     wait_up: bool = True,
 ) -> AsyncIterator[Link]:
@@ -92,6 +93,7 @@ async def connected(
         on_event=heard.on_event,
         on_link=heard.on_link,
         wanted=wanted,
+        variables=variables,
         timing=timing or Timing(),
         clock=clock,
         jitter=lambda: 0.0,

@@ -137,6 +137,27 @@ class TestLogin:
             assert "VarSet" not in asked["Filter"]
             assert link.connection.filtered
 
+    async def test_variables_are_asked_for_by_name(self, stub: AmiStub) -> None:
+        async with connected(stub, wanted=WANTED, variables=frozenset({"CAMPAIGN", "CONTRACT"})):
+            session = await stub.session()
+            login, first, second = session.seen[:3]
+            assert login["Events"] == "agent,call,dialplan,dtmf,system,user"
+            assert "VarSet" not in first["Filter"]
+            assert second["Filter"] == "^Event: VarSet.*Variable: _*(CAMPAIGN|CONTRACT)[[:cntrl:]]"
+
+    async def test_a_pbx_that_sends_every_variable_costs_nothing_here(self) -> None:
+        variables = frozenset({"CAMPAIGN"})
+        async with (
+            AmiStub(may_filter=False) as stub,
+            connected(stub, wanted=WANTED, variables=variables) as link,
+        ):
+            session = await stub.session()
+            session.event("VarSet", Variable="DIALSTATUS", Value="ANSWER")
+            session.event("VarSet", Variable="CAMPAIGN", Value="spring")
+            session.event("Hangup")
+            await link.heard.named("Hangup")
+            assert [e.get("Value") for e in link.heard.events] == ["spring", None]
+
     async def test_an_account_that_may_not_filter_is_enough(self) -> None:
         async with AmiStub(may_filter=False) as stub, connected(stub, wanted=WANTED) as link:
             session = await stub.session()

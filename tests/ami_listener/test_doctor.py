@@ -68,6 +68,23 @@ class TestJudge:
     def test_all_means_all(self) -> None:
         assert troubles(replace(HEALTHY, read=frozenset({"all"}))) == []
 
+    def test_channel_variables_need_a_class_and_a_filter(self) -> None:
+        rules = EndpointRules(agent_patterns=("PJSIP/agent*",), variables=frozenset({"CONTRACT"}))
+        (finding,) = troubles(HEALTHY, rules)
+        assert "may not read 'dialplan' events" in finding.sentence
+        assert "Add dialplan to read=" in (finding.advice or "")
+        assert HEALTHY.read is not None
+        assert HEALTHY.actions is not None
+        reading = replace(HEALTHY, read=HEALTHY.read | {"dialplan"})
+        assert troubles(reading, rules) == []
+        (finding,) = troubles(replace(reading, actions=HEALTHY.actions - {"Filter"}), rules)
+        assert "every VarSet" in finding.sentence
+        assert "\neventfilter = ^Event: VarSet.*Variable: _*(CONTRACT)[[:cntrl:]]" in (finding.advice or "")
+
+    def test_members_as_freepbx_queues_name_them_are_agents(self) -> None:
+        members = {"support": ("hint:101@ext-local", "Local/102@from-queue/n")}
+        assert troubles(replace(HEALTHY, members=members), EndpointRules()) == []
+
     def test_patterns_that_match_nobody(self) -> None:
         facts = replace(HEALTHY, members={}, channels=(("PJSIP/trunk", "from-pstn", "+79001112233"),))
         says = [f.sentence for f in troubles(facts, EndpointRules(agent_patterns=("SIP/1??",)))]

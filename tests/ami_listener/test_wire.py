@@ -198,3 +198,41 @@ class TestEncodeAction:
     def test_nothing_is_no_action(self) -> None:
         with pytest.raises(UnsafeValueError):
             encode_action([])
+
+
+class TestVariables:
+    """VarSets are told by their variable before anything of them is parsed."""
+
+    WANTED = frozenset({"VarSet", "Hangup"})
+    VARIABLES = frozenset({"CONTRACT", "MIXMONITOR_FILENAME"})
+
+    def values(self, data: bytes, size: int = 1 << 16) -> list[str | None]:
+        framer = AmiFramer(self.WANTED, variables=self.VARIABLES)
+        return [m.get("Value") for chunk in cut(data, size) for m in framer.feed(chunk)]
+
+    def varset(self, name: str, value: str, eol: str = "\r\n") -> bytes:
+        lines = ["Event: VarSet", "Privilege: dialplan,all", f"Variable: {name}", f"Value: {value}"]
+        return (eol.join(lines) + eol * 2).encode()
+
+    @pytest.mark.parametrize("eol", ["\r\n", "\n"])
+    @pytest.mark.parametrize("size", [1, 7, 1 << 16])
+    def test_only_those_that_are_named(self, size: int, eol: str) -> None:
+        names = ["CONTRACT", "DIALSTATUS", "__CONTRACT", "CONTRACT2", "XCONTRACT", "", "MIXMONITOR_FILENAME"]
+        data = b"".join(self.varset(name, name, eol) for name in names * 2)
+        assert self.values(data, size) == ["CONTRACT", "__CONTRACT", "MIXMONITOR_FILENAME"] * 2
+
+    def test_a_varset_without_a_variable(self) -> None:
+        assert self.values(b"Event: VarSet\r\n\r\nEvent: VarSet\r\nVariable: CONTRACT\r\n\r\n") == [None]
+
+    @pytest.mark.parametrize("path", TRACES[::9], ids=lambda p: p.stem)
+    @pytest.mark.parametrize("size", [97, 65536])
+    def test_the_recordings_as_if_filtered_afterwards(self, path: Path, size: int) -> None:
+        data = path.read_bytes()
+        expected = [
+            m["Value"] for m in read(data) if m.event == "VarSet" and m["Variable"] == "MIXMONITOR_FILENAME"
+        ]
+        assert [value for value in self.values(data, size) if value is not None] == expected
+
+    def test_without_a_list_every_varset_comes(self) -> None:
+        framer = AmiFramer(self.WANTED)
+        assert len(framer.feed(self.varset("ANY", "1"))) == 1

@@ -35,6 +35,11 @@ def test_lists_are_words_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.pbx["main"].trunks == ["PJSIP/provider*", "SIP/gw"]
 
 
+def test_channel_variables_are_named_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__VARIABLES", "MIXMONITOR_FILENAME, CALLCARD_CONTRACT")
+    assert load_settings().pbx["main"].variables == ["MIXMONITOR_FILENAME", "CALLCARD_CONTRACT"]
+
+
 def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("x" * 40 + "\n")
@@ -66,6 +71,10 @@ def test_toml_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
         ),
         ("CALLCARD_PBX__MAIN__HSOT", "x", "CALLCARD_PBX__MAIN__HSOT is no setting of Callcard"),
         ("CALLCARD_PBX__MAIN_1__HOST", "x", "must be small letters, digits and hyphens"),
+        ("CALLCARD_PBX__MAIN__VARIABLES", "CONTRACT,IVR_*", "'IVR_*' is no name of a channel variable"),
+        ("CALLCARD_PBX__MAIN__VARIABLES", "__CONTRACT", "without the leading underscores"),
+        ("CALLCARD_PBX__MAIN__VARIABLES", "A)|(.*", "is no name of a channel variable"),
+        ("CALLCARD_PBX__MAIN__VARIABLES", ",".join(f"V{n}" for n in range(33)), "at most 32 are followed"),
         ("CALLCARD_CONFIG", "/nowhere/callcard.toml", "which is no file"),
         ("CALLCARD_AUTH__SECRET_FILE", "/nowhere/secret", "cannot be read"),
         ("CALLCARD_ALLOWED_ORIGINS", "[oops", "CALLCARD_ALLOWED_ORIGINS"),
