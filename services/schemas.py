@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from shared.contracts.agents import AgentPhones
 from shared.contracts.call import Call, CallUpdate, PbxRoster, PbxStatus
 from shared.contracts.card import Card, CardPublication
+from shared.contracts.floor import FloorRoster, PhoneUpdate, QueueUpdate
 from shared.contracts.push import DeskSnapshot, Receipt
 from shared.errors import ProblemDocument
 
@@ -19,8 +20,11 @@ CONTRACTS: tuple[type[BaseModel], ...] = (
     Card,
     CardPublication,
     DeskSnapshot,
+    FloorRoster,
     PbxRoster,
     PbxStatus,
+    PhoneUpdate,
+    QueueUpdate,
     Receipt,
     ProblemDocument,
 )
