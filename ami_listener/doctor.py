@@ -27,7 +27,7 @@ _WITHOUT_CLASS = {
     "call": "no call is seen and no card ever shows",
     "agent": "queue calls show without their queue, and who was rung in vain is not known",
     "dtmf": "the keys a caller presses in a menu are not shown",
-    "dialplan": "the channel variables of CALLCARD_PBX__…__VARIABLES are not seen (UserEvent says the same with 'user')",
+    "dialplan": "the channel variables of CALLCARD_PBX__…__VARIABLES are not seen (UserEvent needs only 'user')",
     "user": "facts the dialplan sends by UserEvent (a contract number, a call to an unregistered phone) are not seen",
     "system": "the end of a PBX's start (FullyBooted) is not seen; calls of that minute may be missing",
 }
