@@ -88,6 +88,8 @@ class Book(Legs):
         call.helpers.pop(channel.name, None)
         if call.anchor is channel:
             call.anchor = call.talking_to = None
+        if call.parked is channel:
+            call.parked = None
 
     def hang_up(self, channel: Channel, cause: int | None, at: datetime) -> None:
         """The channel is gone; with the last one its call ends."""
@@ -111,6 +113,22 @@ class Book(Legs):
             self.finish(call, at)
         elif call.talking_to is None:
             self.who_talks(call)  # one of a conference left, others stay
+
+    def set_aside(self, channel: Channel, at: datetime) -> None:
+        """An agent who stays connected between his calls (AgentLogin) is done with this one."""
+        call, leg = channel.call, channel.leg
+        if leg is None or leg.answered_at is None or channel is call.anchor:
+            return
+        self.end_leg(call, leg, LegEndReason.HANGUP, at)
+        self.close_holds(call, channel, at)
+        channel.leg = None
+        self._part(channel)
+        # Of no interest to anybody until the next one takes his channel over.
+        idle = CallRecord(f"{self.pbx}-{channel.uniqueid}~idle", at, [], call.gap)
+        self.calls[idle.call_id] = idle
+        self._join(channel, idle)
+        if not call.channels:
+            self.finish(call, at)
 
     def _leg_hung_up(self, channel: Channel, leg: LegRecord, cause: int | None, at: datetime) -> None:
         call = channel.call

@@ -23,11 +23,14 @@ def enter(book: Book, event: AmiMessage, at: datetime) -> None:
     call = channel.call
     if event.get("BridgeTechnology") == _WAITING:
         book.leave_bridge(channel)
-        if event.get("BridgeCreator") == _PARKING and not call.parked:
-            call.parked = True
+        if event.get("BridgeCreator") != _PARKING:
+            book.set_aside(channel, at)
+        elif call.parked is None:
+            call.parked = channel
             book.note(call, "parked")
         return
-    call.parked = False
+    if call.parked is channel:
+        call.parked = None
     book.enter_bridge(channel, bridge)
     _become_one(book, bridge, channel, swapped, at)
     call = channel.call

@@ -62,7 +62,7 @@ def state_of(call: CallRecord) -> CallState:
         return CallState.RINGING
     if call.queue is not None and call.queue.left_at is None:
         return CallState.QUEUED
-    if call.parked:
+    if call.parked is not None:
         return CallState.HELD
     if call.caller_left:
         return call.state  # what is left of it is only torn down

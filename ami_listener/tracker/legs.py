@@ -125,7 +125,7 @@ class Legs(Parties):
 
     def leave_queue(self, call: CallRecord, queue: QueueRecord, at: datetime) -> None:
         queue.left_at = at
-        queue.outcome = QueueOutcome.UNKNOWN if call.blind_end else outcomes.queue_outcome(call)
+        queue.outcome = QueueOutcome.UNKNOWN if call.blind_end else outcomes.queue_outcome(call, queue)
         self.tell(call, at, "left_queue", None, f"{queue.name}: {queue.outcome.value}")
 
 

@@ -1,6 +1,6 @@
 """How calls, legs, transfers and queue stays ended: pure decisions on what is known at the end."""
 
-from ami_listener.tracker.state import CallRecord, TransferRecord
+from ami_listener.tracker.state import CallRecord, QueueRecord, TransferRecord
 from shared.contracts.call import (
     CallEndReason,
     Direction,
@@ -11,7 +11,7 @@ from shared.contracts.call import (
 )
 
 # Q.850 causes, where they say something that no event says.
-BUSY_CAUSE, REJECTED_CAUSE, ANSWERED_ELSEWHERE_CAUSE = 17, 21, 26
+BUSY_CAUSE, REJECTED_CAUSE, REDIRECTED_CAUSE, ANSWERED_ELSEWHERE_CAUSE = 17, 21, 23, 26
 _NO_ANSWER_CAUSES = frozenset({18, 19})
 # not found, no route, out of order, congestion, not available, incompatible: the end could not be reached
 _FAILED_CAUSES = frozenset({1, 2, 3, 20, 27, 28, 34, 38, 41, 42, 44, 50, 58, 65, 88, 102, 111})
@@ -54,6 +54,8 @@ def refine(reason: LegEndReason, cause: int | None) -> LegEndReason:
 def by_dial_status(status: str, cause: int | None, answered_by_other: bool) -> LegEndReason | None:
     """End of a leg that never answered, by its DialEnd; None if the status ends nothing (ANSWER, …)."""
     reason = _BY_DIAL_STATUS.get(status)
+    if cause == REDIRECTED_CAUSE:
+        return LegEndReason.TRANSFERRED if reason is not None else None
     if reason is LegEndReason.CANCELLED and answered_by_other:
         return LegEndReason.ANSWERED_ELSEWHERE
     return None if reason is None else refine(reason, cause)
@@ -85,16 +87,17 @@ def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutc
     return TransferOutcome.CANCELLED if call.caller_left else TransferOutcome.FAILED
 
 
-def queue_outcome(call: CallRecord) -> QueueOutcome:
-    """Outcome of a stay in a queue that has just ended.
+def queue_outcome(call: CallRecord, queue: QueueRecord) -> QueueOutcome:
+    """Outcome of a stay in a queue that has just ended: answered if somebody talks who did not before.
 
     Asterisk says "abandon" also when the time limit ran out; the caller's own HangupRequest tells them apart.
     """
-    if any(leg.talking for leg in call.legs):
+    joined_at = queue.joined_at or call.started_at
+    if any(leg.talking and leg.answered_at is not None and leg.answered_at >= joined_at for leg in call.legs):
         return QueueOutcome.ANSWERED
     if call.caller_left:
         return QueueOutcome.ABANDONED
-    if call.queue is not None and call.queue.gave_up:
+    if queue.gave_up:
         return QueueOutcome.TIMEOUT
     return QueueOutcome.LEFT
 

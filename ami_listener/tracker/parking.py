@@ -18,6 +18,9 @@ def parked(book: Book, event: AmiMessage, at: datetime) -> None:
     if parkee is None:
         return
     call, place = parkee.call, event.get("ParkingSpace")
+    call.parked = parkee
+    if parkee.helper:
+        return  # the far half of a consultation; the transfer that follows says who was parked
     parker = _parker(parkee, event.get("ParkerDialString"))
     by = parker.endpoint if parker is not None else event.get("ParkerDialString") or None
     already = transfers.just_now(call, by, at)
@@ -27,17 +30,16 @@ def parked(book: Book, event: AmiMessage, at: datetime) -> None:
         transfers.record(book, call, TransferKind.BLIND, by, place, len(call.legs), None, at)
     if parker is not None:
         transfers.gave_away(book, call, parker, parkee, at)
-    call.parked = True
     book.tell(call, at, "parked", by, place)
 
 
 def timed_out(book: Book, event: AmiMessage, at: datetime) -> None:
     """Nobody fetched the caller; the PBX calls who parked him, or does what else the dialplan says."""
     parkee = sight.known(book, event, "ParkeeUniqueid")
-    if parkee is None or not parkee.call.parked:
+    if parkee is None or parkee.call.parked is not parkee:
         return
     call = parkee.call
-    call.parked = False
+    call.parked = None
     if call.transfers and call.transfers[-1].outcome is None:
         call.transfers[-1].outcome = TransferOutcome.NO_ANSWER
     book.tell(call, at, "not_fetched", None, event.get("ParkingSpace"))

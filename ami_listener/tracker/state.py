@@ -119,6 +119,18 @@ class HoldRecord:
 
 
 @dataclass(slots=True, eq=False)
+class Remembered:
+    """What a call that a listener before us has told of still waits for.
+
+    legs: those that were not over, by channel name, until their channel shows up. round: of the last resync then; the
+    next one may judge what did not show up as gone.
+    """
+
+    legs: dict[str, LegRecord]
+    round: int
+
+
+@dataclass(slots=True, eq=False)
 class CallRecord:
     """One call while it is open.
 
@@ -126,6 +138,7 @@ class CallRecord:
         first phone it called; after the agent who dialled out has passed the customer on, the customer's.
     visible: a real end takes part, so that there is something to tell. Calls of Local halves only are not shown.
     originated: the PBX began it, by Originate or a call file.
+    remembered: until a resync has judged it, if we did not see the call ourselves.
     change: what the event at hand changed last, None if nothing.
     """
 
@@ -163,7 +176,7 @@ class CallRecord:
     caller_left: bool = False  # the anchor's side hung up; the dialplan did not end the call
     left_while_waiting: bool = False  # ... and at that moment something rang or the caller was in a queue
     closed: bool = False  # the dialplan said: out of hours
-    parked: bool = False  # waits in a parking lot for somebody to fetch it
+    parked: Channel | None = None  # the channel that waits in a parking lot for somebody to fetch it
     merged: bool = False  # its conversation went on in another call
     blind_end: bool = False  # a resync found it gone
     # the end
@@ -172,4 +185,5 @@ class CallRecord:
     hangup_cause: int | None = None
     missed: bool = False
     change: str | None = None
+    remembered: Remembered | None = None
     caller_view: Caller | None = None

@@ -1,5 +1,6 @@
 """Calls change hands: blind, attended and blonde transfers, pickup."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ami_listener.message import AmiMessage
@@ -7,7 +8,7 @@ from ami_listener.tracker import sight
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind, endpoint_of
 from ami_listener.tracker.state import CallRecord, Channel, LegRecord, TransferRecord
-from shared.contracts.call import LegEndReason, TransferKind, TransferOutcome
+from shared.contracts.call import LegEndReason, QueueOutcome, TransferKind, TransferOutcome
 
 # Nobody gives the same call to the same number twice within this time; a repeated event does.
 _SAME = timedelta(seconds=1)
@@ -23,7 +24,7 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
     if call is None:
         return
     by = endpoint_of(event.get("TransfererChannel", "")) or None
-    if not (call.parked and just_now(call, by, at)):
+    if not (call.parked is not None and just_now(call, by, at)):
         record(book, call, TransferKind.BLIND, by, event.get("Extension"), len(call.legs), None, at)
     if giver is not None and giver.call is call:
         gave_away(book, call, giver, customer, at)
@@ -51,6 +52,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
                 book.move(channel, call, at)
                 if was_up and channel.call is call:
                     book.answer(channel, at)
+        _waits_on(call, other, at)
     leg = _target_leg(call, far if call is near.call else near, givers)
     blonde = leg is None or leg.answered_at is None
     by = endpoint_of(event.get("OrigTransfererChannel", "")) or None
@@ -59,7 +61,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
         call,
         TransferKind.BLONDE if blonde else TransferKind.ATTENDED,
         by,
-        _target_number(book, event, call, leg),
+        _dialled(other, givers) or _target_number(event, call, leg),
         call.legs.index(leg) if leg is not None else len(call.legs),
         None if blonde else TransferOutcome.ANSWERED,
         at,
@@ -121,6 +123,14 @@ def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | 
     book.hand_over(call, giver, customer)
 
 
+def _waits_on(call: CallRecord, other: CallRecord, at: datetime) -> None:
+    """The agent asked a queue for a colleague and passed the customer on before one answered: now he waits there."""
+    waiting = other.queue
+    if waiting is not None and waiting.left_at is None:
+        other.queue = replace(waiting, left_at=at, outcome=QueueOutcome.LEFT, view=None)
+        call.queue = waiting
+
+
 def _main(one: CallRecord, two: CallRecord) -> CallRecord:
     """Which of two calls is the customer's: the other one was the consultation."""
     if one is not two and _outside(two) and not _outside(one):
@@ -143,8 +153,13 @@ def _target_leg(call: CallRecord, far: Channel, givers: list[Channel]) -> LegRec
     return None
 
 
-def _target_number(book: Book, event: AmiMessage, call: CallRecord, leg: LegRecord | None) -> str | None:
-    """What was dialled for the consultation, else whose phone it is."""
+def _dialled(consultation: CallRecord, givers: list[Channel]) -> str | None:
+    """What the agent dialled for a consultation on a second line: a colleague, a queue."""
+    return consultation.did if consultation.anchor in givers and consultation.merged else None
+
+
+def _target_number(event: AmiMessage, call: CallRecord, leg: LegRecord | None) -> str | None:
+    """Whose phone it is, or what the Local channel of the consultation dials."""
     if leg is not None:
         return leg.number or leg.agent or leg.endpoint
     for helper in reversed(list(call.helpers.values())):

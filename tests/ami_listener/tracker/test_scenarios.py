@@ -258,31 +258,6 @@ class TestEnds:
         (call,) = pbx.over()
         assert (call.end_reason, legs(call)) == (CallEndReason.ABANDONED, [("101", LegEndReason.CANCELLED)])
 
-    def test_ring_group_over_local_channels(self) -> None:
-        """The FreePBX way: two Local channels, 102 answers."""
-        pbx = Pbx()
-        pbx.customer()
-        for local, agent in ((10, 101), (20, 102)):
-            pbx.new(local, f"Local/{agent}@from-internal;1", of=1, exten=str(agent))
-            pbx.new(local + 1, f"Local/{agent}@from-internal;2", of=1, state=4, exten=str(agent))
-            pbx.dial(1, local)
-            pbx.phone(local + 2, agent, of=1)
-            pbx.dial(local + 1, local + 2)
-        pbx.dialled(21, 22, "ANSWER")
-        pbx.dialled(1, 20, "ANSWER")
-        pbx.dialled(1, 10, "CANCEL")
-        pbx.bridge(22, 21)
-        pbx.bridge(1, 20)
-        (call,) = pbx.calls()
-        assert (call.state, call.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
-        pbx.dialled(11, 12, "CANCEL")
-        pbx.hang_up(12, 11, 10, 22, 21, 20, 1)
-        (call,) = pbx.over()
-        assert legs(call) == [
-            ("101", LegEndReason.ANSWERED_ELSEWHERE),
-            ("102", LegEndReason.HANGUP),
-        ]
-
     def test_overflow_from_one_queue_to_another(self) -> None:
         pbx = Pbx()
         pbx.customer()
@@ -553,23 +528,6 @@ class TestTransfers:
         pbx.leave(2, "far")
         pbx.bridge(3, to="far", swap=2)
         assert pbx.calls()[0].talking_to == "PJSIP/agent102"
-
-    def test_parked_and_fetched_by_a_colleague(self) -> None:
-        pbx = self.talking()
-        pbx.blind(2, 1, "700")
-        pbx.hang_up(2)
-        pbx.bridge(1, to="parking")
-        pbx.agent_dials(3, 102, "701")
-        pbx.leave(1, "parking")
-        pbx.bridge(1, to="talk")
-        pbx.bridge(3, to="talk")
-        inbound, fetch = pbx.calls()
-        assert (inbound.state, inbound.talking_to) == (CallState.ANSWERED, "PJSIP/agent102")
-        assert legs(inbound) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
-        assert transfers(inbound)[0][3] is TransferOutcome.ANSWERED
-        assert fetch.state is CallState.ENDED
-        pbx.hang_up(1, 3)
-        pbx.over()
 
     def test_two_customers_in_a_conference_stay_two_calls(self) -> None:
         pbx = Pbx()
