@@ -136,6 +136,6 @@ FloorMessage = QueueUpdate | PhoneUpdate | FloorRoster
 _MESSAGE: TypeAdapter[FloorMessage] = TypeAdapter(Annotated[FloorMessage, Field(discriminator="kind")])
 
 
-def read_floor_message(raw: bytes) -> FloorMessage:
+def read_floor_message(raw: bytes | str) -> FloorMessage:
     """A message of the floor's channel. Raises ValueError if it is none."""
     return _MESSAGE.validate_json(raw)
