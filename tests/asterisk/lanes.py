@@ -73,7 +73,7 @@ class Lane:
             except Exception:
                 failed = traceback.format_exc()
                 await self._hang_up()
-            if not await world.quiet(self._control, wrapup=0):
+            if not await world.quiet(self._control, wrapup=self._asterisk.wrapup + 1):
                 failed = failed or "Asterisk still had channels 20 s later"
             told = {call.call_id for call in final_calls(replay(bytes(ami.raw), pbx=self.pbx))}
             for call_id in told:

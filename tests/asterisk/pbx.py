@@ -44,12 +44,17 @@ class Flavour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asterisk:
-    """A running instance on 127.0.0.1. `folder`: its configuration, log and recordings."""
+    """A running instance on 127.0.0.1.
+
+    folder: its configuration, log and recordings. wrapup: seconds in which an agent gets no queue call after one; 0,
+    so that no test waits for the agents of the one before.
+    """
 
     ami_port: int
     sip_port: int
     folder: Path
     flavour: Flavour = Flavour.V22
+    wrapup: int = 0
 
     @property
     def trunk_port(self) -> int:
@@ -69,10 +74,10 @@ def installed(flavour: Flavour = Flavour.V22) -> str | None:
     return None
 
 
-def start(flavour: Flavour = Flavour.V22) -> Asterisk:
+def start(flavour: Flavour = Flavour.V22, wrapup: int = 0) -> Asterisk:
     """Start an instance. Raises RuntimeError with what Asterisk said if it does not come up."""
     sip = _free_block()
-    asterisk = Asterisk(sip + _AMI, sip, flavour.root / "srv" / f"ast-{sip + _AMI}", flavour)
+    asterisk = Asterisk(sip + _AMI, sip, flavour.root / "srv" / f"ast-{sip + _AMI}", flavour, wrapup)
     start_again(asterisk)
     return asterisk
 
@@ -115,8 +120,7 @@ def _script(name: str, asterisk: Asterisk) -> "subprocess.CompletedProcess[str]"
         "RTP_START": asterisk.sip_port + _RTP,
         "RTP_END": asterisk.sip_port + _RTP + 199,
         "AST_RUN": asterisk.folder / "run",
-        # Otherwise every test would wait for the agents of the one before.
-        "AST_WRAPUP": 0,
+        "AST_WRAPUP": asterisk.wrapup,
     }
     environment = os.environ | {key: str(value) for key, value in own.items()}
     return subprocess.run(

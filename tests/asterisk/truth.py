@@ -121,7 +121,8 @@ def _calls(world: Sequence[Line], calls: Sequence[Call], originated: int) -> Ite
         from_trunk = line.endpoint.endswith("/trunk")
         if from_trunk is not (call.direction is Direction.INBOUND):
             yield f"{line}: is stored as {call.direction}"
-        if from_trunk and call.caller.number != (_e164(line.caller) if _is_number(line.caller) else call.caller.number):
+        known = line.caller.removeprefix("+").isdigit()
+        if from_trunk and known and call.caller.number not in (line.caller, _e164(line.caller)):
             yield f"{line}: the caller is stored as {call.caller.number}"
         yield from _moment(line, "began", line.began_at, call.started_at)
         # A consultation ends for the record when its two lines are made into one, not when the phones notice.
@@ -150,7 +151,9 @@ def _ends(world: Sequence[Line], calls: Iterable[Call]) -> Iterator[str]:
             continue
         rung.remove(end)
         yield from _moment(line, "answered", line.answered_at, end.answered_at)
-        if line.answered_at is not None or line.code == 487:
+        passed_on = end.last.end_reason is LegEndReason.TRANSFERRED
+        # Who has passed the caller on may stay on the line for a while, to be told the place in the park.
+        if (line.answered_at is not None and not passed_on) or line.code == 487:
             yield from _moment(line, "ended", line.ended_at, end.last.ended_at)
         allowed = _allowed(line)
         if end.last.end_reason not in allowed:
@@ -175,10 +178,6 @@ def _moment(line: Line, what: str, phone: float | None, stored: datetime | float
             yield f"{line}: {what} for the phone: {phone is not None}, for the record: {at is not None}"
     elif abs(phone - at) > TOLERANCE_SECONDS:
         yield f"{line}: {what} {at - phone:+.1f} s off in the record"
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("+").isdigit()
 
 
 def _e164(number: str) -> str | None:

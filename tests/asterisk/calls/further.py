@@ -103,7 +103,7 @@ async def conference_of_three(w):
     await k1.hangup()
     await asyncio.sleep(0.5)
     await c.hangup()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.5)
     await k2.hangup()
     await w.ami.event("ConfbridgeEnd")
 
@@ -122,7 +122,7 @@ async def conference_by_transfer(w):
         await asyncio.sleep(0.5)
     await talk()
     await c.hangup()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.5)
     for k in lines:
         await k.hangup()
     await w.ami.event("ConfbridgeEnd")
