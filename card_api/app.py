@@ -34,6 +34,7 @@ from card_api.lookup.router import lookup_router
 from card_api.lookup.service import LookupService
 from card_api.metrics import Metrics
 from card_api.openapi import tidy_openapi
+from card_api.pbx.floor import FloorService
 from card_api.pbx.router import pbx_router
 from card_api.pbx.service import PbxService
 from shared.bus import connect_redis
@@ -47,7 +48,7 @@ _TAGS = [
     {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
-    {"name": "pbx", "description": "The links to the telephone systems."},
+    {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
     {"name": "health", "description": "For whoever keeps the process running."},
 ]
 
@@ -105,6 +106,7 @@ async def card_api(
         lifetime = timedelta(minutes=settings.auth.token_minutes)
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
         access = Access(auth_secret, directory, keys, now)
+        links = PbxService(redis)
         query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
         app = _application(
             settings.allowed_origins,
@@ -113,7 +115,7 @@ async def card_api(
             cards_router(query, access),
             agents_router(directory, access),
             lookup_router(lookup, audit, access, settings.country, settings.language, now),
-            pbx_router(PbxService(redis), access),
+            pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:

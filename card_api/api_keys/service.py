@@ -14,8 +14,8 @@ from shared.security import API_KEY_PREFIX, hash_api_key, new_api_key
 
 __all__ = ["SCOPES", "ApiKey", "ApiKeyError", "ApiKeyService"]
 
-SCOPES = frozenset({"lookup"})
-"""What a key may be allowed to do."""
+SCOPES = frozenset({"lookup", "floor"})
+"""What a key may be allowed to do: `lookup` who is behind a number; `floor` see phones and queues."""
 
 # A revoked key works for at most this long; in return a busy key costs no statement a request.
 _KEPT_SECONDS = 5.0

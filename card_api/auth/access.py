@@ -86,3 +86,24 @@ class Access:
             return key
 
         return key_with_scope
+
+    def agent_or_key(self, scope: str) -> Callable[..., Awaitable[Agent | ApiKey]]:
+        """A dependency: whoever is signed in, or an API key with this scope."""
+        key_with_scope = self.scope(scope)
+
+        async def agent_or_key(
+            token: Annotated[HTTPAuthorizationCredentials | None, Depends(_TOKEN)],
+            bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_KEY_BEARER)],
+            header: Annotated[str | None, Depends(_KEY_HEADER)],
+        ) -> Agent | ApiKey:
+            if header is not None or (bearer is not None and bearer.credentials.startswith(API_KEY_PREFIX)):
+                return await key_with_scope(bearer, header)
+            if token is None:
+                raise Unauthorised(
+                    "Send an agent's token (POST /api/v1/auth/sign-in gives one) or an API key "
+                    f"(callcard apikey create --scope {scope}): Authorization: Bearer …",
+                    _CHALLENGE,
+                )
+            return await self.agent(token)
+
+        return agent_or_key

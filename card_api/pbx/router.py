@@ -1,21 +1,29 @@
-"""GET /pbx: so that the desk can say that the link to the telephones is lost."""
+"""The PBXs: the listeners' links to them, their queues and phones."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from card_api.auth.access import Access
+from card_api.pbx.floor import FloorService, Reader
+from card_api.pbx.schemas import PbxList, PhoneList, QueueList
 from card_api.pbx.service import PbxService
-from shared.contracts.call import PbxStatus
-from shared.errors import Unauthorised, Unavailable, problem_responses
+from shared.contracts.floor import QueueUpdate
+from shared.errors import Forbidden, NotFound, Unauthorised, Unavailable, problem_responses
+
+_WHO = (
+    "For whoever is signed in, and for API keys with the scope `floor`. Numbers of waiting callers are shown whole to "
+    "supervisors and to keys that have the scope `lookup` as well; everybody else gets them masked and without names."
+)
 
 
-class PbxList(BaseModel):
-    items: list[PbxStatus]
-
-
-def pbx_router(service: PbxService, access: Access) -> APIRouter:
+def pbx_router(service: PbxService, floor: FloorService, access: Access) -> APIRouter:
     router = APIRouter(tags=["pbx"], responses=problem_responses(Unauthorised, Unavailable))
+    reader = access.agent_or_key("floor")
+    refusals = problem_responses(Forbidden, NotFound)
 
     @router.get(
         "/pbx",
@@ -24,11 +32,51 @@ def pbx_router(service: PbxService, access: Access) -> APIRouter:
         dependencies=[Depends(access.agent)],
     )
     async def list_pbx() -> PbxList:
-        try:
+        async with _redis():
             return PbxList(items=await service.all())
-        except (RedisError, OSError):
-            raise Unavailable(
-                "The PBX links are not known now: Redis is away.", {"Retry-After": "2"}
-            ) from None
+
+    @router.get(
+        "/pbx/{pbx}/queues",
+        operation_id="listQueues",
+        summary="Every queue of a PBX: members, who waits, statistics",
+        description=_WHO,
+        responses=refusals,
+    )
+    async def list_queues(pbx: str, who: Annotated[Reader, Depends(reader)]) -> QueueList:
+        async with _redis():
+            return await floor.queues(pbx, who)
+
+    @router.get(
+        "/pbx/{pbx}/queues/{queue}",
+        operation_id="getQueue",
+        summary="One queue",
+        description=_WHO,
+        responses=refusals,
+    )
+    async def get_queue(pbx: str, queue: str, who: Annotated[Reader, Depends(reader)]) -> QueueUpdate:
+        async with _redis():
+            return await floor.queue(pbx, queue, who)
+
+    @router.get(
+        "/pbx/{pbx}/phones",
+        operation_id="listPhones",
+        summary="Every phone of a PBX and what it does",
+        description="For whoever is signed in, and for API keys with the scope `floor`.",
+        responses=refusals,
+        dependencies=[Depends(reader)],
+    )
+    async def list_phones(pbx: str) -> PhoneList:
+        async with _redis():
+            return await floor.phones(pbx)
 
     return router
+
+
+@asynccontextmanager
+async def _redis() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError):
+        raise Unavailable(
+            "What the PBXs say is not known now: Redis is away.", {"Retry-After": "2"}
+        ) from None
