@@ -1,6 +1,6 @@
 """Many calls of every kind at full speed: what is told of each beside what it was.
 
-`python -m bench.soak --tracker-only`: bytes → framer → tracker in this process, no sockets: finds disagreements quickly.
+`python -m bench.soak --tracker-only`: bytes → framer → tracker in this process, no sockets: disagreements come quickly.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -19,7 +19,7 @@ from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
 from ami_listener.wire import AmiFramer
 from services.simulator.compare import Difference, differences
-from services.simulator.config import SimulatorConfig, make_agents, make_queues
+from services.simulator.config import SimulatorConfig, make_agents, make_local_queue, make_queues
 from services.simulator.engine import Engine
 from services.simulator.scenarios import SCENARIOS
 from shared.contracts.call import Call
@@ -27,6 +27,7 @@ from shared.phone import normalise
 
 CALLS = 100_000
 AGENTS = 60
+WRAP_UP = 2.0
 MEMBERS = 12
 """Of the queues; the others have direct numbers and call out. A call that rings twelve phones is long enough."""
 CALLS_PER_SECOND = 0.6
@@ -42,9 +43,11 @@ STEPS = 200
 def configuration(seed: int, mix: Iterable[str] = SCENARIOS) -> SimulatorConfig:
     """A PBX on which every kind of call comes equally often."""
     agents = make_agents(AGENTS)
+    members = agents[:MEMBERS]
+    lines = (*make_queues(members), make_local_queue(members))
     return SimulatorConfig(
         agents=agents,
-        queues=make_queues(agents[:MEMBERS]),
+        queues=tuple(replace(queue, wrap_up=WRAP_UP) for queue in lines),
         calls_per_second=CALLS_PER_SECOND,
         seed=seed,
         mix=dict.fromkeys(mix, 1.0),
@@ -122,7 +125,9 @@ def tracker_only(calls: int, seed: int, mix: Iterable[str] = SCENARIOS) -> Verdi
     verdict.add(differences(PBX, [], told))
     if tracker.problems or any(tracker.size().values()):
         verdict.differing["tracker"] += 1
-        verdict.lines.append(f"Tracker: {tracker.problems} problems ({tracker.last_problem}), left: {tracker.size()}")
+        verdict.lines.append(
+            f"Tracker: {tracker.problems} problems ({tracker.last_problem}), left: {tracker.size()}"
+        )
     verdict.lines.append(
         f"{verdict.compared} calls, {events} events, {updates} updates;"
         f" framer and tracker: {events / spent / 1000:.0f}k events/s of one core"
@@ -138,7 +143,9 @@ def report(verdict: Verdict) -> int:
     for line in verdict.lines:
         out.print(line, markup=False)
     if not verdict.good:
-        out.print(f"{verdict.differing.total()} of {verdict.compared} calls are told otherwise than they were:")
+        out.print(
+            f"{verdict.differing.total()} of {verdict.compared} calls are told otherwise than they were:"
+        )
         for scenario, count in verdict.differing.most_common():
             out.print(f"  {count:6} {scenario}", markup=False)
         return 1
@@ -151,7 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=CALLS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tracker-only", action="store_true", help="framer and tracker alone, no sockets")
-    parser.add_argument("--mix", nargs="+", choices=sorted(SCENARIOS), default=list(SCENARIOS), metavar="SCENARIO")
+    parser.add_argument(
+        "--mix", nargs="+", choices=sorted(SCENARIOS), default=list(SCENARIOS), metavar="SCENARIO"
+    )
     given = parser.parse_args(arguments)
     return report(tracker_only(given.calls, given.seed, given.mix))
 

@@ -13,6 +13,7 @@ from services.simulator.config import (
     SimulatorConfig,
     SimulatorError,
     make_agents,
+    make_local_queue,
     make_queues,
 )
 from services.simulator.simulator import SimCall, Simulator
@@ -35,5 +36,6 @@ __all__ = [
     "TrueLeg",
     "Truth",
     "make_agents",
+    "make_local_queue",
     "make_queues",
 ]

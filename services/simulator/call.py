@@ -144,6 +144,11 @@ class Call:
         """Is it one of the ends of this call, or of a consultation?"""
         return any(channel is one.channel or channel in one.leg_channels for one in self.everything)
 
+    def front(self, leg: Channel) -> Channel:
+        """What a queue sees of a phone: the Local channel it is called through, else the phone's own channel."""
+        pair = self.fronts.get(leg)
+        return leg if pair is None else pair.one
+
     def rings(self, leg: Channel, at: float) -> TrueLeg:
         """A phone rings for this call."""
         true_leg = TrueLeg(leg.endpoint, leg.name, at)

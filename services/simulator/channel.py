@@ -132,6 +132,7 @@ class Bridge:
     technology: str = "simple_bridge"
     creator: str = UNKNOWN
     name: str = UNKNOWN
+    announcer: int = 0  # 1 in a conference room: a channel of the PBX's own, which no event shows
 
     @property
     def block(self) -> str:
@@ -140,8 +141,9 @@ class Bridge:
     def render(self, prefix: str) -> str:
         """The headers that describe the bridge, with any prefix (`Orig`, `Second`, `To`, `From`)."""
         p = f"{prefix}Bridge"
+        count = len(self.channels) + self.announcer
         return (
             f"{p}Uniqueid: {self.uniqueid}\r\n{p}Type: {self.type}\r\n{p}Technology: {self.technology}\r\n"
-            f"{p}Creator: {self.creator}\r\n{p}Name: {self.name}\r\n{p}NumChannels: {len(self.channels)}\r\n"
+            f"{p}Creator: {self.creator}\r\n{p}Name: {self.name}\r\n{p}NumChannels: {count}\r\n"
             f"{p}VideoSourceMode: none\r\n"
         )

@@ -35,11 +35,11 @@ class SimAgent:
 class SimQueue:
     """A line: a queue with the number customers dial for it.
 
-    members: endpoints, in the order of queues.conf. ring_seconds: how long one attempt rings (`timeout`).
-    max_wait: after so many seconds the caller hears that nobody is there and is hung up on. announce: the call is
-    answered first and the caller hears music; without it the caller hears ringing until an agent answers. wrap_up:
-    seconds an agent is left alone after a call (`wrapuptime`). overflow: name of the queue a caller goes to when
-    max_wait is over; None: he hears that nobody is there.
+    members: interfaces, in the order of queues.conf: endpoints, or `Local/101@agent-local/n`. ring_seconds: how long
+    one attempt rings (`timeout`). max_wait: after so many seconds the caller hears that nobody is there and is hung up
+    on. announce: the call is answered first and the caller hears music; without it the caller hears ringing until an
+    agent answers. wrap_up: seconds an agent is left alone after a call (`wrapuptime`). recorded: the dialplan starts
+    MixMonitor before the queue.
     """
 
     name: str
@@ -50,7 +50,7 @@ class SimQueue:
     max_wait: float = 60.0
     announce: bool = True
     wrap_up: float = 0.0
-    overflow: str | None = None
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,12 @@ def make_queues(people: tuple[SimAgent, ...]) -> tuple[SimQueue, ...]:
         SimQueue("support", "+78000000003", everybody, strategy="linear"),
         SimQueue("billing", "+78000000001", everybody, strategy="ringall", announce=False),
     )
+
+
+def make_local_queue(people: tuple[SimAgent, ...]) -> SimQueue:
+    """The third line of the traces, whose members are Local channels, as FreePBX makes them."""
+    members = tuple(f"Local/{agent.extension}@agent-local/n" for agent in people)
+    return SimQueue("sales", "+78000000002", members, strategy="linear", recorded=False)
 
 
 @dataclass(frozen=True, slots=True)

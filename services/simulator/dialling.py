@@ -137,6 +137,23 @@ def unanswered(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
     give_up_channel(pbx, call, 19, 480)
 
 
+UNREACHABLE = (34, 503)
+"""Q.850 cause and SIP answer of a trunk that is down."""
+
+
+def fail_dial(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
+    """The dialled end cannot be reached at all; it never rang."""
+    caller = call.channel
+    pbx.request_hangup(leg, *UNREACHABLE)
+    pbx.dial_end(caller, leg, "CONGESTION")
+    drop_leg(pbx, call, leg, *UNREACHABLE, LegEndReason.FAILED)
+    pbx.var(caller, "DIALSTATUS", "CONGESTION")
+    pbx.run(caller, "Hangup", "34", priority=priority + 3)
+    pbx.soft_hangup(caller)
+    pbx.cdr(caller, leg, None, "FAILED")
+    give_up_channel(pbx, call, *UNREACHABLE)
+
+
 def cancel_dial(pbx: Pbx, call: Call, leg: Channel) -> None:
     """The end that dials gives up while the other one rings."""
     caller = call.channel
@@ -159,10 +176,13 @@ def refuse_dial(pbx: Pbx, call: Call, leg: Channel, priority: int) -> None:
     pbx.var(caller, "DIALSTATUS", "BUSY")
     pbx.run(caller, "GotoIf", "1?busy", priority=priority + 1)
     pbx.run(caller, "Busy", "1", priority=priority + 3)
-    pbx.set_state(caller, 7)
-    pbx.refresh(caller.endpoint)
-    pbx.request_hangup(caller, *BUSY_HERE)
-    pbx.soft_hangup(caller, BUSY_HERE[1])
+    if caller.state == 6:  # one who was answered hears the tone; no SIP answer can tell him any more
+        pbx.soft_hangup(caller)
+    else:
+        pbx.set_state(caller, 7)
+        pbx.refresh(caller.endpoint)
+        pbx.request_hangup(caller, *BUSY_HERE)
+        pbx.soft_hangup(caller, BUSY_HERE[1])
     run_h(pbx, caller, 17, "BUSY")
     pbx.cdr(caller, leg, None, "BUSY")
     give_up_channel(pbx, call, *BUSY_HERE)

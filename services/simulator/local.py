@@ -43,9 +43,11 @@ def tell_pair(pbx: Pbx, pair: LocalPair, *, optimizes: bool) -> None:
 
 def ring_front(pbx: Pbx, caller: Channel | None, pair: LocalPair, *, told: bool) -> None:
     """The phone behind rings, so the half in front does. told: who calls it is told whom it reached."""
+    if told:
+        pair.one.identify(pair.two.connected_number, pair.two.connected_name)
     pbx.set_state(pair.one, 5)
     if told:
-        pbx.identify(pair.one, pair.two.connected_number, pair.two.connected_name)
+        pbx.identify(pair.one, pair.one.number, pair.one.party)
     pbx.dial("DialState", caller, pair.one, "DialStatus: RINGING\r\n")
 
 

@@ -6,7 +6,7 @@ Here: arrival, the end of a channel, words for how people behave. `queueing.py`,
 from dataclasses import dataclass
 from typing import Literal
 
-from services.simulator.call import Call
+from services.simulator.call import Call, LocalPair
 from services.simulator.channel import Channel
 from services.simulator.config import Seconds, SimCaller
 from services.simulator.pbx import Pbx
@@ -16,7 +16,7 @@ from shared.contracts.call import (
     LegEndReason,
 )
 
-Behaviour = Literal["answer", "ignore", "decline"]
+Behaviour = Literal["answer", "ignore", "decline", "busy"]
 Party = Literal["caller", "agent"]
 """Who hangs up: the end that began the call, or the called one (in a queue call an agent)."""
 
@@ -35,12 +35,14 @@ class Script:
     """How people behave in one queue call.
 
     behaviours: of whom rings first, second …; the last one goes on for ever. patience: the caller gives up after so
-    many seconds; None: waits as long as the queue lets him. max_wait: instead of the queue's own limit.
+    many seconds; None: waits as long as the queue lets him. max_wait: instead of the queue's own limit. overflow:
+    after max_wait the dialplan sends the caller elsewhere.
     """
 
     behaviours: tuple[Behaviour, ...] = ("answer",)
     patience: Seconds | None = None
     max_wait: float | None = None
+    overflow: bool = False
 
     def behaviour(self, attempt: int) -> Behaviour:
         return self.behaviours[min(attempt, len(self.behaviours) - 1)]
@@ -106,10 +108,27 @@ def give_up_channel(
 
 
 def drop_leg(pbx: Pbx, call: Call, leg: Channel, cause: int, tech: int | None, reason: LegEndReason) -> None:
-    """A phone stops ringing."""
+    """A phone stops ringing, or a talk with it is over."""
+    pair = call.fronts.pop(leg, None)
+    if pair is not None:
+        pbx.hangup(pair.one, cause)
+        if pair.two.name in pbx.channels:
+            clear_behind(pbx, pair, leg, cause)
+        cause = 16
     pbx.hangup(leg, cause, tech)
     call.leg_ends(leg, reason, pbx.now)
     pbx.refresh(leg.endpoint)
+
+
+def clear_behind(pbx: Pbx, pair: LocalPair, leg: Channel, cause: int) -> None:
+    """The half of a Local channel that runs the dialplan ends with the other one, and stops what it called."""
+    pbx.request_hangup(pair.two, cause)
+    if leg.state != 6:
+        pbx.dial_end(pair.two, leg, "CANCEL")
+    pbx.leave(pair.two)
+    pbx.leave(leg)
+    pbx.soft_hangup(pair.two)
+    pbx.hangup(pair.two, cause)
 
 
 def run_h(pbx: Pbx, caller: Channel, cause: int, status: str) -> None:

@@ -123,6 +123,8 @@ class Pbx:
         self.freed: list[str] = []
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
+        self.parked: dict[int, Channel] = {}  # by space
+        self._lot: Bridge | None = None
         self.variables: dict[str, str] = {}
         self.processed_calls = 0
         self._counter = 0
@@ -136,10 +138,7 @@ class Pbx:
         self.queues = {
             queue.name: Queue(
                 queue,
-                [
-                    Member(endpoint, endpoint, self._agents[endpoint].name, int(started))
-                    for endpoint in queue.members
-                ],
+                [self._member(interface, int(started)) for interface in queue.members],
             )
             for queue in config.queues
         }
@@ -147,6 +146,15 @@ class Pbx:
         for queue in self.queues.values():
             for member in queue.members:
                 self._places.setdefault(member.state_interface, []).append((queue, member))
+
+    def _member(self, interface: str, at: int) -> Member:
+        """A member of queues.conf; one called over a Local channel has the phone's state."""
+        if interface.startswith("Local/"):
+            extension = interface.removeprefix("Local/").partition("@")[0]
+            agent = self.config.agent(extension)
+        else:
+            agent = self._agents[interface]
+        return Member(interface, agent.endpoint, agent.name, at)
 
     # ---- channels ------------------------------------------------------------------------------------------------
 
@@ -392,6 +400,15 @@ class Pbx:
         self.bridges[uniqueid] = bridge
         self.out.append(packet("BridgeCreate", CALL, bridge.block))
         return bridge
+
+    @property
+    def lot(self) -> Bridge:
+        """The bridge of the parked callers: made for the first one, it stays for ever."""
+        if self._lot is None:
+            self._lot = self.new_bridge(
+                type="parking", technology="holding_bridge", creator="Parking", name="default"
+            )
+        return self._lot
 
     def enter(self, channel: Channel, bridge: Bridge, swap: Channel | None = None) -> None:
         """A channel comes into a bridge; with `swap` it takes that one's place, which leaves without a further word."""

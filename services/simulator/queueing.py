@@ -5,7 +5,11 @@ from collections.abc import Generator
 
 from services.simulator.call import Call, Signal, Stage, Wait
 from services.simulator.channel import Channel
+from services.simulator.config import SimAgent
+from services.simulator.dialling import connect_dial, dial
+from services.simulator.local import open_pair, tell_pair
 from services.simulator.parts import (
+    BUSY_HERE,
     DECLINED,
     PLAYBACK_SECONDS,
     RETRY_PAUSE,
@@ -31,9 +35,13 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
     queue, caller = pbx.queues[name], call.channel
     call.queues(name)
     limit = queue.config.max_wait if script.max_wait is None else script.max_wait
-    pbx.record(caller, 1, context=f"q-{name}")
     options = "tT" if queue.config.announce else "rtT"
-    pbx.run(caller, "Queue", f"{name},{options},,,{limit:g}", priority=2)
+    data = f"{name},{options},,,{limit:g}"
+    if queue.config.recorded:
+        pbx.record(caller, 1, context=f"q-{name}")
+        pbx.run(caller, "Queue", data, priority=2)
+    else:
+        pbx.run(caller, "Queue", data, context=f"q-{name}", exten="s", priority=1)
     pbx.clear(caller, QUEUE_RESETS)
     entry = pbx.join(name, caller)
     if call.order.agent is not None:
@@ -49,7 +57,7 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
             if gives_up_at <= leaves_at:
                 abandon_queue(pbx, call, queue, entry, [])
             else:
-                yield from time_out(pbx, call, queue, entry)
+                yield from time_out(pbx, call, queue, entry, script)
             return None
         members = queue.pick(entry, pbx.is_free, pbx.now)
         if not members:
@@ -58,7 +66,7 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
             if signal is Signal.FREE or (signal is Signal.GO and not call.manual and pbx.now < leaves_at):
                 continue  # somebody may be rung; if it was patience that ran out, the loop begins with that
             if signal is Signal.GO and leaves_at < gives_up_at:
-                yield from time_out(pbx, call, queue, entry)
+                yield from time_out(pbx, call, queue, entry, script)
             else:
                 abandon_queue(pbx, call, queue, entry, [])
             return None
@@ -87,17 +95,20 @@ def stay_in_queue(pbx: Pbx, call: Call, name: str, script: Script) -> Generator[
         if event == "give up":
             abandon_queue(pbx, call, queue, entry, [leg for _, leg in legs])
             return None
-        if event == "decline":
-            decline(pbx, call, queue, legs)
+        if event in ("decline", "busy"):
+            decline(pbx, call, queue, legs, busy=event == "busy")
         elif event == "time out":
             for _, leg in legs:
-                pbx.dial_end(caller, leg, "CANCEL")
+                pbx.dial_end(caller, call.front(leg), "CANCEL")
                 drop_leg(pbx, call, leg, 0, None, LegEndReason.CANCELLED)
-            yield from time_out(pbx, call, queue, entry)
+            yield from time_out(pbx, call, queue, entry, script)
             return None
         else:
             ring_out(pbx, call, queue, legs, began)
-        yield Wait(None, min(RETRY_PAUSE, gives_up_at - pbx.now, leaves_at - pbx.now))
+        signal = yield Wait(None, min(RETRY_PAUSE, gives_up_at - pbx.now, leaves_at - pbx.now))
+        if signal is Signal.CALLER_GONE:
+            abandon_queue(pbx, call, queue, entry, [])
+            return None
 
 
 def next_event(
@@ -144,10 +155,12 @@ def who_answers(pbx: Pbx, call: Call, members: list[Member]) -> Member:
 
 
 def call_member(pbx: Pbx, call: Call, queue: Queue, member: Member) -> Channel:
-    """The queue dials an agent: a new leg, AgentCalled, DialBegin."""
+    """The queue dials an agent: AgentCalled, DialBegin; the phone's channel, also if a Local one stands before it."""
     caller = call.channel
     agent = pbx.devices[member.state_interface].agent
     assert agent is not None
+    if member.interface != agent.endpoint:
+        return call_over_local(pbx, call, queue, member, agent)
     leg = pbx.new_channel(
         agent.endpoint,
         0,
@@ -169,8 +182,41 @@ def call_member(pbx: Pbx, call: Call, queue: Queue, member: Member) -> Channel:
     return leg
 
 
+def call_over_local(pbx: Pbx, call: Call, queue: Queue, member: Member, agent: SimAgent) -> Channel:
+    """The queue dials a Local channel, whose dialplan dials the phone; it rings when this returns."""
+    caller = call.channel
+    exten, _, context = member.interface.removeprefix("Local/").removesuffix("/n").partition("@")
+    pair = open_pair(pbx, exten, context, caller)
+    one, two = pair.one, pair.two
+    pbx.identify(one, caller.connected_number or caller.dnid, caller.connected_name)
+    two.connect(one.number, one.party)
+    pbx.identify(two, caller.number, caller.party)
+    pbx.tell("NewConnectedLine", two)
+    tell_pair(pbx, pair, optimizes=False)
+    one.connect(caller.number, caller.party)
+    one.update(exten="s")
+    pbx.agent_event("AgentCalled", queue, member, caller, one)
+    one.connect(None, None)
+    one.update(exten=exten)
+    pbx.dial("DialBegin", caller, one, f"DialString: {member.interface}\r\n")
+    one.connect(caller.number, caller.party)
+    one.update(exten="s")
+    leg = dial(pbx, call, agent.endpoint, agent.login, 20, priority=1, caller=two)
+    call.fronts[leg] = pair
+    pbx.connect(caller, leg)
+    return leg
+
+
 def start_ringing(pbx: Pbx, call: Call, leg: Channel, app: str) -> None:
     """The phone says 180 Ringing."""
+    pair = call.fronts.get(leg)
+    if pair is not None:
+        pair.one.identify(leg.number, leg.party)
+        pbx.set_state(pair.one, 5)
+        pbx.identify(pair.one, leg.number, leg.party)
+        pbx.tell("NewConnectedLine", pair.one)
+        pbx.dial("DialState", call.channel, pair.one, "DialStatus: RINGING\r\n")
+        return
     pbx.set_state(leg, 5)
     if app == "AppQueue":
         pbx.run(leg, app, "(Outgoing Line)")
@@ -193,15 +239,19 @@ def pick_up(
     caller, now = call.channel, pbx.now
     leg = next(channel for member, channel in legs if member is winner)
     losers = [channel for member, channel in legs if member is not winner]
-    pbx.set_state(leg, 6)
-    call.answers(leg, now)
-    pbx.dial_end(caller, leg, "ANSWER")
+    front = call.front(leg)
+    if front is not leg:
+        connect_dial(pbx, call, leg, caller=call.fronts[leg].two)
+    else:
+        call.answers(leg, now)
+    pbx.set_state(front, 6)
+    pbx.dial_end(caller, front, "ANSWER")
     for loser in losers:
-        pbx.dial_end(caller, loser, "CANCEL")
+        pbx.dial_end(caller, call.front(loser), "CANCEL")
     if queue.config.strategy == "ringall":
         pbx.connect(caller, leg)
     for loser in losers:  # app_queue tells it a second time when it cleans up
-        pbx.dial_end(caller, loser, "CANCEL")
+        pbx.dial_end(caller, call.front(loser), "CANCEL")
     pbx.refresh(leg.endpoint)
     if queue.config.announce:
         pbx.tell("MusicOnHoldStop", caller)
@@ -215,12 +265,12 @@ def pick_up(
     pbx.var(caller, "QUEUEWAIT_MS", int(waited * 1000))
     winner.in_call = 1
     extra = f"HoldTime: {int(waited)}\r\nRingTime: {int(now - began)}\r\n"
-    pbx.agent_event("AgentConnect", queue, winner, caller, leg, extra)
+    pbx.agent_event("AgentConnect", queue, winner, caller, front, extra)
     for loser in losers:
         drop_leg(pbx, call, loser, 26, None, LegEndReason.ANSWERED_ELSEWHERE)
     if caller.state != 6:
         answer_caller(pbx, caller)
-    pbx.bridge(leg, caller)
+    pbx.bridge(front, caller)
     return Talk(leg, now, queue, winner, waited, cause=None)
 
 
@@ -250,21 +300,24 @@ def ring_out(pbx: Pbx, call: Call, queue: Queue, legs: list[tuple[Member, Channe
     pbx.rtcp(caller)
     for member, leg in legs:
         extra = f"RingTime: {int((pbx.now - began) * 1000)}\r\n"
-        pbx.agent_event("AgentRingNoAnswer", queue, member, caller, leg, extra)
-        pbx.dial_end(caller, leg, "NOANSWER")
+        pbx.agent_event("AgentRingNoAnswer", queue, member, caller, call.front(leg), extra)
+        pbx.dial_end(caller, call.front(leg), "NOANSWER")
     for _, leg in legs:
-        pbx.dial_end(caller, leg, "CANCEL")
+        pbx.dial_end(caller, call.front(leg), "CANCEL")
         drop_leg(pbx, call, leg, 0, None, LegEndReason.NO_ANSWER)
 
 
-def decline(pbx: Pbx, call: Call, queue: Queue, legs: list[tuple[Member, Channel]]) -> None:
-    """The agents press the red button: DialEnd says NOANSWER, only the cause tells."""
+def decline(
+    pbx: Pbx, call: Call, queue: Queue, legs: list[tuple[Member, Channel]], *, busy: bool = False
+) -> None:
+    """The agents press the red button, or are busy: DialEnd says NOANSWER, only the cause tells."""
     caller = call.channel
+    cause = BUSY_HERE if busy else DECLINED
     for member, leg in legs:
-        pbx.request_hangup(leg, *DECLINED)
-        pbx.dial_end(caller, leg, "NOANSWER")
-        pbx.agent_event("AgentRingNoAnswer", queue, member, caller, leg, "RingTime: 0\r\n")
-        drop_leg(pbx, call, leg, *DECLINED, LegEndReason.REJECTED)
+        pbx.request_hangup(leg, *cause)
+        pbx.dial_end(caller, call.front(leg), "NOANSWER")
+        pbx.agent_event("AgentRingNoAnswer", queue, member, caller, call.front(leg), "RingTime: 0\r\n")
+        drop_leg(pbx, call, leg, *cause, LegEndReason.BUSY if busy else LegEndReason.REJECTED)
 
 
 def abandon_queue(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry, legs: list[Channel]) -> None:
@@ -277,7 +330,7 @@ def abandon_queue(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry, legs: l
         pbx.tell("MusicOnHoldStop", caller)
     for _ in range(2):
         for leg in legs:
-            pbx.dial_end(caller, leg, "CANCEL")
+            pbx.dial_end(caller, call.front(leg), "CANCEL")
     pbx.var(caller, "QUEUEWAIT", int(waited))
     pbx.var(caller, "QUEUEWAIT_MS", int(waited * 1000))
     pbx.abandon(queue, entry)
@@ -291,8 +344,10 @@ def abandon_queue(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry, legs: l
     call.ends(CallEndReason.ABANDONED, pbx.now)
 
 
-def time_out(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry) -> Generator[Wait, Signal, None]:
-    """The queue's limit ran out: an announcement, then the PBX hangs up."""
+def time_out(
+    pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry, script: Script
+) -> Generator[Wait, Signal, None]:
+    """The queue's limit ran out: an announcement, then the PBX hangs up; or another queue has its turn."""
     caller = call.channel
     waited = pbx.now - entry.joined
     pbx.abandon(queue, entry)
@@ -303,6 +358,8 @@ def time_out(pbx: Pbx, call: Call, queue: Queue, entry: QueueEntry) -> Generator
     pbx.leave_queue(queue, entry)
     call.leaves_queue(QueueOutcome.TIMEOUT)
     pbx.var(caller, "QUEUESTATUS", "TIMEOUT")
+    if script.overflow:
+        return
     pbx.run(caller, "NoOp", "QUEUESTATUS=TIMEOUT", priority=3)
     pbx.run(caller, "Playback", "vm-nobodyavail", priority=4)
     yield Wait(None, PLAYBACK_SECONDS)

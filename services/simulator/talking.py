@@ -3,6 +3,7 @@
 from collections.abc import Generator
 
 from services.simulator.call import Call, Signal, Stage, Wait
+from services.simulator.channel import Channel
 from services.simulator.dialling import cancel_dial, connect_dial, decline_dial, dial, ring_out_dial
 from services.simulator.parts import Behaviour, Party, Talk, between, drop_leg, give_up_channel, run_h
 from services.simulator.pbx import Pbx
@@ -41,10 +42,12 @@ def converse(
 
 def end_talk(pbx: Pbx, call: Call, talk: Talk, ended_by: Party) -> None:
     """One end hangs up: both leave the bridge and are gone."""
-    caller, leg = call.channel, talk.leg
+    caller, leg = call.channel, call.front(talk.leg)
+    if leg is not talk.leg and ended_by == "agent":
+        hang_up_behind(pbx, call, talk.leg)
     by, other = (caller, leg) if ended_by == "caller" else (leg, caller)
     pbx.statistics(by, other)
-    pbx.request_hangup(by, talk.cause)
+    pbx.request_hangup(by, 16 if by is leg is not talk.leg else talk.cause)
     leave_agent(pbx, call, talk, ended_by)
     pbx.forget_peers(by, other)
     pbx.leave(by)
@@ -59,8 +62,30 @@ def end_talk(pbx: Pbx, call: Call, talk: Talk, ended_by: Party) -> None:
     if talk.queue is None:
         run_h(pbx, caller, 16, "ANSWER")
     pbx.cdr(caller, leg, talk.began, "ANSWERED")
-    drop_leg(pbx, call, leg, 16, None, LegEndReason.HANGUP)
+    drop_leg(pbx, call, talk.leg, 16, None, LegEndReason.HANGUP)
     pbx.statistics(other)
+    give_up_channel(pbx, call, 16)
+    call.ends(CallEndReason.COMPLETED, pbx.now)
+
+
+def hang_up_behind(pbx: Pbx, call: Call, leg: Channel) -> None:
+    """The phone behind a Local channel hangs up: the half that called it ends, the other one is asked to."""
+    pair = call.fronts[leg]
+    pbx.request_hangup(leg, 16)
+    pbx.leave(leg)
+    pbx.leave(pair.two)
+    pbx.soft_hangup(pair.two)
+    pbx.hangup(pair.two, 16)
+
+
+def cut_talk(pbx: Pbx, call: Call, talk: Talk) -> None:
+    """Somebody ends the caller's channel by AMI: no end asked for it."""
+    caller, leg = call.channel, talk.leg
+    pbx.leave(caller)
+    pbx.soft_hangup(caller)
+    leave_agent(pbx, call, talk, "caller")
+    pbx.leave(leg)
+    drop_leg(pbx, call, leg, 16, None, LegEndReason.HANGUP)
     give_up_channel(pbx, call, 16)
     call.ends(CallEndReason.COMPLETED, pbx.now)
 
@@ -71,7 +96,7 @@ def leave_agent(pbx: Pbx, call: Call, talk: Talk, reason: str) -> None:
         return
     seconds = pbx.now - talk.began
     extra = f"HoldTime: {int(talk.waited)}\r\nTalkTime: {int(seconds)}\r\nReason: {reason}\r\n"
-    pbx.agent_event("AgentComplete", talk.queue, talk.member, call.channel, talk.leg, extra)
+    pbx.agent_event("AgentComplete", talk.queue, talk.member, call.channel, call.front(talk.leg), extra)
     talk.queue.count_talk(seconds)
     talk.member.in_call = 0
     pbx.completed(talk.member.interface)

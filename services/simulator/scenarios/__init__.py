@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 
 from services.simulator.call import Act, Call
 from services.simulator.pbx import Pbx
-from services.simulator.scenarios import callbacks, consultations, menu, phones, queue_calls, transfers
+from services.simulator.scenarios import (
+    callbacks,
+    consultations,
+    diversions,
+    menu,
+    phones,
+    queue_calls,
+    rooms,
+    transfers,
+)
 
 Scenario = Callable[[Pbx, Call], Act]
 
@@ -33,6 +42,23 @@ SCENARIOS: Mapping[str, Scenario] = {
         consultations.attended_transfer_abandoned,
         consultations.attended_transfer_feature,
         consultations.attended_transfer_blonde,
+        queue_calls.busy_agent_rejects,
+        queue_calls.hangup_by_ami,
+        queue_calls.queue_overflow,
+        queue_calls.queue_local_members,
+        queue_calls.queue_local_members_rna,
+        phones.trunk_unreachable,
+        phones.second_call_to_talking_agent,
+        diversions.call_pickup,
+        diversions.phone_forward_302,
+        rooms.park_retrieve,
+        rooms.park_abandoned,
+        rooms.conference_by_transfer,
+        callbacks.callback_agent_busy,
+        callbacks.callback_agent_no_answer,
+        callbacks.callback_client_busy,
+        callbacks.callback_client_no_answer,
+        callbacks.callback_local_channel,
         menu.ivr_then_queue,
         menu.ivr_timeout_to_queue,
         menu.ivr_caller_hangup,

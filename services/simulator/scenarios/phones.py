@@ -3,7 +3,15 @@
 from services.simulator.call import Act, Call, Signal, Stage, Wait
 from services.simulator.channel import Channel
 from services.simulator.config import SimAgent, SimulatorError
-from services.simulator.dialling import cancel_dial, connect_dial, dial, refuse_dial
+from services.simulator.dialling import (
+    begin_dial,
+    cancel_dial,
+    connect_dial,
+    dial,
+    fail_dial,
+    refuse_dial,
+    ring_out_dial,
+)
 from services.simulator.parts import Party, arrive, between, caller_of
 from services.simulator.pbx import Pbx
 from services.simulator.talking import converse
@@ -36,6 +44,11 @@ def direct_call(pbx: Pbx, call: Call, outcome: str) -> Act:
     agent = call.order.agent or some_agent(pbx)
     if not pbx.is_free(agent.endpoint):
         outcome = "busy"
+    yield from ring_directly(pbx, call, agent, outcome)
+
+
+def ring_directly(pbx: Pbx, call: Call, agent: SimAgent, outcome: str) -> Act:
+    """The dialplan of the direct numbers; the phone rings, whatever else it does."""
     did = call.order.did or f"{pbx.config.direct_prefix}{agent.extension}"
     channel = arrive(pbx, call, did, caller_of(pbx, call))
     pbx.run(channel, "Set", f"AG={agent.extension}")
@@ -55,6 +68,9 @@ def ring_phone(
     if signal is Signal.CALLER_GONE or (signal is Signal.GO and outcome == "cancel"):
         cancel_dial(pbx, call, leg)
         call.ends(CallEndReason.ABANDONED if inbound else CallEndReason.NO_ANSWER, pbx.now)
+    elif signal is Signal.GO and outcome == "ignore":
+        ring_out_dial(pbx, call, leg, priority)
+        call.ends(CallEndReason.NO_ANSWER, pbx.now)
     elif signal is not Signal.GO or outcome == "busy":
         refuse_dial(pbx, call, leg, priority)
         call.ends(CallEndReason.BUSY, pbx.now)
@@ -115,6 +131,29 @@ def outbound_busy(pbx: Pbx, call: Call) -> Act:
     return outside_call(pbx, call, "busy")
 
 
+def trunk_unreachable(pbx: Pbx, call: Call) -> Act:
+    """An agent calls a customer, but the trunk is down."""
+    agent = call.order.agent or free_agent(pbx)
+    number = call.order.did or OUTSIDE_NUMBER
+    channel = agent_dials(pbx, call, agent, number, Direction.OUTBOUND)
+    full = announce_outside(pbx, channel, number)
+    leg = begin_dial(
+        pbx, call, pbx.config.trunk, f"{full}@trunk", 30, priority=4, silent=True, caller=channel
+    )
+    # The refusal comes before Dial() has told the agent whom he reaches.
+    pbx.connect(channel, leg)
+    fail_dial(pbx, call, leg, priority=4)
+    call.ends(CallEndReason.FAILED, pbx.now)
+    yield from ()
+
+
+def second_call_to_talking_agent(pbx: Pbx, call: Call) -> Act:
+    """A direct number whose agent talks: his phone rings a second time, and the caller gives up."""
+    talking = [a for a in pbx.config.agents if pbx.devices[a.endpoint].state == "INUSE"]
+    agent = call.order.agent or (pbx.rng.choice(talking) if talking else some_agent(pbx))
+    return ring_directly(pbx, call, agent, "cancel")
+
+
 def outside_call(pbx: Pbx, call: Call, outcome: str) -> Act:
     """Phone to trunk."""
     agent = call.order.agent or free_agent(pbx)
@@ -126,6 +165,12 @@ def outside_call(pbx: Pbx, call: Call, outcome: str) -> Act:
 
 def dial_outside(pbx: Pbx, call: Call, channel: Channel, number: str, *, silent: bool = False) -> Channel:
     """The dialplan of calls to the outside: the company's number is shown, then the trunk is dialled."""
+    full = announce_outside(pbx, channel, number)
+    return dial(pbx, call, pbx.config.trunk, f"{full}@trunk", 30, priority=4, silent=silent, caller=channel)
+
+
+def announce_outside(pbx: Pbx, channel: Channel, number: str) -> str:
+    """The company's number is shown, the recording starts; the number as it will be dialled."""
     full = f"+7{number[1:]}" if number.startswith("8") else number
     pbx.run(channel, "Goto", f"out,{full},1")
     pbx.run(
@@ -135,7 +180,7 @@ def dial_outside(pbx: Pbx, call: Call, channel: Channel, number: str, *, silent:
     pbx.run(channel, "Set", "CALLERID(name)=", priority=2)
     pbx.identify(channel, pbx.config.outgoing_number, None)
     pbx.record(channel, 3)
-    return dial(pbx, call, pbx.config.trunk, f"{full}@trunk", 30, priority=4, silent=silent)
+    return full
 
 
 def some_agent(pbx: Pbx) -> SimAgent:

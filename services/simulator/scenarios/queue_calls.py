@@ -2,13 +2,13 @@
 
 from collections.abc import Generator
 
-from services.simulator.call import Act, Call, Signal, Wait
+from services.simulator.call import Act, Call, Signal, Stage, Wait
 from services.simulator.channel import Channel
 from services.simulator.config import NO_NUMBER, WITHHELD, SimCaller, SimQueue
-from services.simulator.parts import Party, Script, Talk, answer_caller, arrive, caller_of
+from services.simulator.parts import Party, Script, Talk, answer_caller, arrive, between, caller_of
 from services.simulator.pbx import Pbx
 from services.simulator.queueing import stay_in_queue
-from services.simulator.talking import converse
+from services.simulator.talking import converse, cut_talk, end_talk
 
 CYRILLIC_NAME = "Иванов Пётр"
 
@@ -68,6 +68,51 @@ def cyrillic_caller_name(pbx: Pbx, call: Call) -> Act:
 def hold_unhold(pbx: Pbx, call: Call) -> Act:
     """The agent holds the caller for a while."""
     return queue_call(pbx, call, Script(), hold=True)
+
+
+def busy_agent_rejects(pbx: Pbx, call: Call) -> Act:
+    """The first agent's phone says it is busy; the next agent answers."""
+    return queue_call(pbx, call, Script(("busy", "answer")))
+
+
+def hangup_by_ami(pbx: Pbx, call: Call) -> Act:
+    """Somebody ends the call by the AMI action Hangup."""
+    talk = yield from talk_to_agent(pbx, call)
+    if talk is not None:
+        signal = yield Wait(Stage.ANSWERED, between(pbx, pbx.config.talk))
+        if signal is Signal.GO:
+            cut_talk(pbx, call, talk)
+        else:
+            end_talk(pbx, call, talk, "agent" if signal is Signal.LEG_GONE else "caller")
+
+
+def queue_overflow(pbx: Pbx, call: Call) -> Act:
+    """Nobody in the first queue answers in time; the second one takes the call."""
+    first, second = default_queue(pbx), pbx.config.queues[-1]
+    channel = arrive(pbx, call, call.order.did or first.did, caller_of(pbx, call))
+    enter_queue(pbx, channel, first)
+    script = Script(("ignore",), max_wait=6.0, overflow=True)
+    talk = yield from stay_in_queue(pbx, call, first.name, script)
+    if talk is None and not call.ended:
+        talk = yield from stay_in_queue(pbx, call, second.name, Script())
+    if talk is not None:
+        yield from converse(pbx, call, talk, "caller")
+
+
+def queue_local_members(pbx: Pbx, call: Call) -> Act:
+    """A queue whose members are Local channels."""
+    return local_call(pbx, call, Script())
+
+
+def queue_local_members_rna(pbx: Pbx, call: Call) -> Act:
+    """The same; the first agent lets it ring."""
+    return local_call(pbx, call, Script(("ignore", "answer")), ended_by="agent")
+
+
+def local_call(pbx: Pbx, call: Call, script: Script, *, ended_by: Party = "caller") -> Act:
+    """A call to the queue with Local members (any queue, if there is none such)."""
+    local = next((q for q in pbx.config.queues if q.members[0].startswith("Local/")), None)
+    return queue_call(pbx, call, script, did=local.did if local else None, ended_by=ended_by)
 
 
 def queue_call(

@@ -18,7 +18,9 @@ NOISE = frozenset(
 # Told when the device layer gets to it, so their place between other events says nothing.
 DEVICES = frozenset({"DeviceStateChange", "ExtensionStatus", "QueueMemberStatus"})
 # Whole seconds and milliseconds that people took, and serial numbers.
-TIMES = frozenset({"HoldTime", "TalkTime", "RingTime", "ActionID", "Id"})
+TIMES = frozenset({"HoldTime", "TalkTime", "RingTime", "ParkingTimeout", "ParkingDuration", "ActionID", "Id"})
+# Devices that are nobody's phone; the simulator does not tell theirs, and nobody asks.
+NOBODYS = ("Local/", "park:", "confbridge:", "CBAnn/")
 # How many are left in a bridge depends on which of two ends was quicker.
 COUNTED_LATER = frozenset({"BridgeNumChannels"})
 
@@ -121,10 +123,7 @@ def devices(events: list[Event], known_queues: frozenset[str]) -> dict[str, list
         kind = fields["Event"]
         if kind == "DeviceStateChange":
             device = fields["Device"]
-            # Of Local channels nobody asks; theirs come when the last half is cleaned up, some seconds later.
-            if device.startswith("Local/") or (
-                device.startswith("Queue:") and device[6:] not in known_queues
-            ):
+            if device.startswith(NOBODYS) or (device.startswith("Queue:") and device[6:] not in known_queues):
                 continue
             key, state = device, fields["State"]
         elif kind == "ExtensionStatus":

@@ -150,10 +150,11 @@ class TestManualPace:
 
 
 def nothing_is_left(engine: Engine) -> bool:
-    """No channel, no bridge, every phone free, nobody in a queue."""
+    """No channel, no bridge but an empty parking lot, every phone free, nobody in a queue or parked."""
     pbx = engine.pbx
     return (
-        not (engine.open or pbx.channels or pbx.bridges)
+        not (engine.open or pbx.channels or pbx.parked)
+        and all(bridge is pbx.lot and not bridge.channels for bridge in pbx.bridges.values())
         and all(device.current() == "NOT_INUSE" and not device.channels for device in pbx.devices.values())
         and not any(queue.waiting for queue in pbx.queues.values())
     )
