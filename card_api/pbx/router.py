@@ -12,7 +12,14 @@ from card_api.pbx.floor import FloorService, Reader
 from card_api.pbx.schemas import PbxList, PhoneList, QueueList
 from card_api.pbx.service import PbxService
 from shared.contracts.floor import QueueUpdate
-from shared.errors import Forbidden, NotFound, Unauthorised, Unavailable, problem_responses
+from shared.errors import (
+    Forbidden,
+    NotFound,
+    Unauthorised,
+    Unavailable,
+    Unprocessable,
+    problem_responses,
+)
 
 _WHO = (
     "For whoever is signed in, and for API keys with the scope `floor`. Numbers of waiting callers are shown whole to "
@@ -23,7 +30,7 @@ _WHO = (
 def pbx_router(service: PbxService, floor: FloorService, access: Access) -> APIRouter:
     router = APIRouter(tags=["pbx"], responses=problem_responses(Unauthorised, Unavailable))
     reader = access.agent_or_key("floor")
-    refusals = problem_responses(Forbidden, NotFound)
+    refusals = problem_responses(Forbidden, NotFound, Unprocessable)
 
     @router.get(
         "/pbx",
