@@ -1,6 +1,7 @@
 """A channel and a bridge of the PBX, and the blocks of headers that describe them in events."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 STATE_NAMES = {0: "Down", 4: "Ring", 5: "Ringing", 6: "Up", 7: "Busy"}
 
@@ -122,16 +123,25 @@ class Channel:
         )
 
 
+class BridgeKind(NamedTuple):
+    """What a bridge is for."""
+
+    type: str
+    technology: str
+    creator: str
+    name: str
+
+
+PLAIN = BridgeKind("basic", "simple_bridge", UNKNOWN, UNKNOWN)
+
+
 @dataclass(slots=True, eq=False)
 class Bridge:
     """A conversation of channels that hear each other."""
 
     uniqueid: str
+    kind: BridgeKind = PLAIN
     channels: list[Channel] = field(default_factory=list)
-    type: str = "basic"
-    technology: str = "simple_bridge"
-    creator: str = UNKNOWN
-    name: str = UNKNOWN
     announcer: int = 0  # 1 in a conference room: a channel of the PBX's own, which no event shows
 
     @property
@@ -143,7 +153,7 @@ class Bridge:
         p = f"{prefix}Bridge"
         count = len(self.channels) + self.announcer
         return (
-            f"{p}Uniqueid: {self.uniqueid}\r\n{p}Type: {self.type}\r\n{p}Technology: {self.technology}\r\n"
-            f"{p}Creator: {self.creator}\r\n{p}Name: {self.name}\r\n{p}NumChannels: {count}\r\n"
+            f"{p}Uniqueid: {self.uniqueid}\r\n{p}Type: {self.kind.type}\r\n{p}Technology: {self.kind.technology}\r\n"
+            f"{p}Creator: {self.kind.creator}\r\n{p}Name: {self.kind.name}\r\n{p}NumChannels: {count}\r\n"
             f"{p}VideoSourceMode: none\r\n"
         )

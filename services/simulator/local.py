@@ -10,7 +10,7 @@ def open_pair(pbx: Pbx, exten: str, context: str, linked_to: Channel | None) -> 
     """Both halves appear, without numbers yet."""
     endpoint = f"Local/{exten}@{context}"
     serial = pbx.next_local()
-    halves = []
+    halves: list[Channel] = []
     for half, state in ((1, 0), (2, 4)):
         channel = pbx.new_channel(
             endpoint,

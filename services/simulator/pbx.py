@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from services.simulator.channel import STATE_NAMES, Bridge, Channel
+from services.simulator.channel import PLAIN, STATE_NAMES, Bridge, BridgeKind, Channel
 from services.simulator.config import SimAgent, SimulatorConfig
 from services.simulator.packets import (
     AGENT,
@@ -392,11 +392,11 @@ class Pbx:
             self._name_peers(bridge)
         return bridge
 
-    def new_bridge(self, **kind: str) -> Bridge:
-        """An empty bridge. kind: `type`, `technology`, `creator`, `name` of one that is not plain."""
+    def new_bridge(self, kind: BridgeKind = PLAIN) -> Bridge:
+        """An empty bridge."""
         text = f"{self.rng.getrandbits(128):032x}"
         uniqueid = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-        bridge = Bridge(uniqueid, **kind)
+        bridge = Bridge(uniqueid, kind)
         self.bridges[uniqueid] = bridge
         self.out.append(packet("BridgeCreate", CALL, bridge.block))
         return bridge
@@ -405,9 +405,7 @@ class Pbx:
     def lot(self) -> Bridge:
         """The bridge of the parked callers: made for the first one, it stays for ever."""
         if self._lot is None:
-            self._lot = self.new_bridge(
-                type="parking", technology="holding_bridge", creator="Parking", name="default"
-            )
+            self._lot = self.new_bridge(BridgeKind("parking", "holding_bridge", "Parking", "default"))
         return self._lot
 
     def enter(self, channel: Channel, bridge: Bridge, swap: Channel | None = None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from services.simulator.call import Act, Call, Signal, Stage, Wait
-from services.simulator.channel import Bridge, Channel
+from services.simulator.channel import Bridge, BridgeKind, Channel
 from services.simulator.config import SimAgent
 from services.simulator.packets import CALL, headers, packet
 from services.simulator.parts import Talk, between, drop_leg, give_up_channel
@@ -163,7 +163,7 @@ def conference_by_transfer(pbx: Pbx, call: Call) -> Act:
         return
     caller = call.channel
     pass_on(pbx, call, talk, ROOM, TO_A_ROOM)
-    room = pbx.new_bridge(type="base", technology="softmix", creator="ConfBridge", name=ROOM)
+    room = pbx.new_bridge(BridgeKind("base", "softmix", "ConfBridge", ROOM))
     room.announcer = 1
     room_event(pbx, "ConfbridgeStart", room)
     pbx.run(caller, "ConfBridge", ROOM, priority=2)

@@ -1,6 +1,6 @@
 """The agent passes the caller on without asking whom it goes to: by REFER, or by the feature code *1."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Literal
 
 from services.simulator.call import Act, Call, Signal, Stage, Wait
@@ -10,8 +10,8 @@ from services.simulator.parts import Behaviour, Party, Script, Talk, between, dr
 from services.simulator.pbx import Pbx
 from services.simulator.queueing import stay_in_queue
 from services.simulator.scenarios.queue_calls import talk_to_agent
-from services.simulator.talking import converse, end_talk, leave_agent, put_through
-from shared.contracts.call import LegEndReason, TransferKind, TransferOutcome
+from services.simulator.talking import converse, end_talk, leave_agent, over_after_transfer, put_through
+from shared.contracts.call import LegEndReason, QueueOutcome, TransferKind, TransferOutcome
 
 Step = Literal["transfer", "move", "part", "report", "drop"]
 """BlindTransfer is told; the caller leaves the bridge; the agent does; AgentComplete is told; his channel ends."""
@@ -69,6 +69,9 @@ def blind_transfer_to_queue(pbx: Pbx, call: Call) -> Act:
     if again is not None:
         call.transfer_became(TransferOutcome.ANSWERED)
         yield from converse(pbx, call, again, "agent")
+        return
+    gave_up = call.truth.queue_outcome is QueueOutcome.ABANDONED
+    over_after_transfer(pbx, call, TransferOutcome.CANCELLED if gave_up else TransferOutcome.NO_ANSWER)
 
 
 def several_transfers(pbx: Pbx, call: Call) -> Act:
@@ -168,7 +171,7 @@ def pass_on(
         pbx.run(caller, "Queue", caller.app_data, context="internal", exten=exten, priority=1)
         pbx.leave(caller)
 
-    steps = {
+    steps: dict[Step, Callable[[], object]] = {
         "transfer": lambda: pbx.out.append(packet("BlindTransfer", CALL, body, caller.uniqueid)),
         "move": move,
         "part": lambda: pbx.leave(leg),
