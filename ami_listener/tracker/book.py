@@ -66,15 +66,18 @@ class Book(Legs):
         return channel
 
     def _begin(self, linkedid: str, at: datetime, *, gap: bool) -> CallRecord:
-        call_id, again = f"{self.pbx}-{linkedid}", 1
-        while self.ended.holds(call_id, True):
-            # What is over stays over: channels that come to light afterwards, or a client's own id used once more.
-            again += 1
-            call_id = f"{self.pbx}-{linkedid}~{again}"
-        call = CallRecord(call_id, at, [linkedid], gap)
-        self.calls[call_id] = call
+        call = CallRecord(self._unused(f"{self.pbx}-{linkedid}"), at, [linkedid], gap)
+        self.calls[call.call_id] = call
         self.by_linkedid[linkedid] = call
         return call
+
+    def _unused(self, call_id: str) -> str:
+        """What is over stays over: for channels that come to light afterwards, or a client's own id used once more."""
+        again, name = 1, call_id
+        while self.ended.holds(name, True):
+            again += 1
+            name = f"{call_id}~{again}"
+        return name
 
     def _join(self, channel: Channel, call: CallRecord) -> None:
         channel.call = call
@@ -124,7 +127,7 @@ class Book(Legs):
         channel.leg = None
         self._part(channel)
         # Of no interest to anybody until the next one takes his channel over.
-        idle = CallRecord(f"{self.pbx}-{channel.uniqueid}~idle", at, [], call.gap)
+        idle = CallRecord(self._unused(f"{self.pbx}-{channel.uniqueid}~idle"), at, [], call.gap)
         self.calls[idle.call_id] = idle
         self._join(channel, idle)
         if not call.channels:

@@ -1,5 +1,10 @@
-"""What must hold whatever a PBX, a cut link or a lost packet does to the stream."""
+"""What must hold whatever a PBX, a cut link or a lost packet does to the stream.
 
+A few seconds by default, always the same examples; `CALLCARD_EXAMPLES=2000 pytest tests/ami_listener/tracker` draws
+that many new ones for each property.
+"""
+
+import os
 from datetime import timedelta
 from itertools import accumulate, pairwise
 from random import Random
@@ -12,16 +17,26 @@ from ami_listener.replay import final_calls, replay
 from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import CallState, CallUpdate, LegState
+from tests.ami_listener.tracker import written
 from tests.ami_listener.tracker.recordings import FOLDER, NAMES, START, Timed, messages, rules, text, track
 
 # asterisk_restart.1 ends in mid-call: its channels never hang up.
-COMPLETE = [name for name in NAMES if name != "asterisk_restart.1"]
-names = st.sampled_from(COMPLETE)
+RECORDED = [name for name in NAMES if name != "asterisk_restart.1"]
+recorded = st.sampled_from(RECORDED)
+names = st.sampled_from(RECORDED + written.NAMES)
 # A seed and not Hypothesis' own random: one draw for each event would cost more than the test.
 seeds = st.integers(0, 1 << 30)
+EXAMPLES = os.environ.get("CALLCARD_EXAMPLES")
 quick = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=int(EXAMPLES or 40),
+    deadline=None,
+    derandomize=EXAMPLES is None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def story(name: str) -> list[Timed]:
+    return written.events(name) if name in written.NAMES else list(messages(name))
 
 
 def hang_up_the_rest(events: list[Timed], tracker: Tracker) -> list[CallUpdate]:
@@ -41,6 +56,11 @@ def assert_sound(updates: list[CallUpdate], tracker: Tracker) -> None:
     assert tracker.open_calls() == []
     versions = [update.version for update in updates]
     assert all(late > early for early, late in pairwise(versions))
+    over: set[str] = set()
+    for update in updates:
+        assert update.call_id not in over or update.call.state is CallState.ENDED  # nothing is over twice
+        if update.call.state is CallState.ENDED:
+            over.add(update.call_id)
     for call in final_calls(updates):
         assert call.state is CallState.ENDED
         assert call.end_reason is not None
@@ -64,7 +84,7 @@ def run(events: list[Timed]) -> list[CallUpdate]:
 @given(names, st.data())
 def test_any_part_of_a_stream(name: str, data: st.DataObject) -> None:
     """A link that came late or was cut."""
-    events = list(messages(name))
+    events = story(name)
     begin = data.draw(st.integers(0, len(events)))
     end = data.draw(st.integers(begin, len(events)))
     run(events[begin:end])
@@ -74,7 +94,7 @@ def test_any_part_of_a_stream(name: str, data: st.DataObject) -> None:
 @given(names, seeds, st.floats(0.01, 0.5))
 def test_lost_events(name: str, seed: int, share: float) -> None:
     random = Random(seed)
-    run([event for event in messages(name) if random.random() > share])
+    run([event for event in story(name) if random.random() > share])
 
 
 @quick
@@ -82,7 +102,7 @@ def test_lost_events(name: str, seed: int, share: float) -> None:
 def test_doubled_events_change_nothing(name: str, seed: int) -> None:
     """Each event may come again right away. Only keys of a caller cannot be told from pressing them twice."""
     random = Random(seed)
-    events = list(messages(name))
+    events = story(name)
     doubled = [
         event
         for event in events
@@ -96,7 +116,7 @@ def test_doubled_events_change_nothing(name: str, seed: int) -> None:
 def test_late_copies_bring_nothing_back(name: str, seed: int) -> None:
     """Events that come once more after everything ended: no call is open for ever."""
     random = Random(seed)
-    events = list(messages(name))
+    events = story(name)
     tracker = Tracker("pbx", rules())
     updates = list(track(events, tracker))
     late = [event for event in events if event[1].event != "Newchannel" and random.random() < 0.5]
@@ -108,7 +128,7 @@ def test_late_copies_bring_nothing_back(name: str, seed: int) -> None:
 @given(st.lists(names, min_size=2, max_size=3, unique=True), seeds)
 def test_interleaved_calls_do_not_mix(chosen: list[str], seed: int) -> None:
     random = Random(seed)
-    queues = [list(messages(name)) for name in chosen]
+    queues = [story(name) for name in chosen]
     alone = sorted(line for events in queues for line in text(final_calls(run(events))).splitlines())
     mixed: list[Timed] = []
     while any(queues):
@@ -119,17 +139,37 @@ def test_interleaved_calls_do_not_mix(chosen: list[str], seed: int) -> None:
 
 
 @quick
+@given(st.lists(names, min_size=2, max_size=4), seeds, st.floats(0.0, 0.4), st.floats(0.0, 0.4))
+def test_all_of_it_at_once(chosen: list[str], seed: int, lost: float, moved: float) -> None:
+    """Several calls at once (the same one twice: its ids come again), events lost, doubled and out of their order."""
+    random = Random(seed)
+    queues = [story(name) for name in chosen]
+    mixed: list[Timed] = []
+    while any(queues):
+        mixed.append(random.choice([q for q in queues if q]).pop(0))
+    chaos: list[Timed] = []
+    for event in mixed:
+        if random.random() < lost:
+            continue
+        back = random.randrange(1, 20) if random.random() < moved else 0
+        chaos.insert(max(0, len(chaos) - back), event)
+        if random.random() < moved:
+            chaos.append(event)
+    run(chaos)
+
+
+@quick
 @given(names, seeds)
 def test_updates_in_any_order_give_the_same_calls(name: str, seed: int) -> None:
     random = Random(seed)
-    updates = run(list(messages(name)))
+    updates = run(story(name))
     shuffled = updates + random.sample(updates, len(updates) // 2)
     random.shuffle(shuffled)
     assert text(final_calls(shuffled)) == text(final_calls(updates))
 
 
 @quick
-@given(names, st.lists(st.integers(1, 3000), min_size=1, max_size=8))
+@given(recorded, st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_chunking_does_not_matter(name: str, sizes: list[int]) -> None:
     data = (FOLDER / f"{name}.ami").read_bytes()
     cuts = list(accumulate(sizes, initial=0))

@@ -42,7 +42,11 @@ def parts(name: str) -> tuple[str, str]:
 
 def events(name: str) -> list[Timed]:
     channels: dict[str, dict[str, str]] = {}
-    return [timed for line in parts(name)[0].splitlines() for timed in _line(line, channels)]
+    found = [timed for line in parts(name)[0].splitlines() for timed in _line(line, channels)]
+    for _, message in found:
+        if "BridgeUniqueid" in message:  # b1 of one story is not b1 of another
+            message["BridgeUniqueid"] += f"-{name}"
+    return found
 
 
 def _line(line: str, channels: dict[str, dict[str, str]]) -> Iterator[Timed]:
