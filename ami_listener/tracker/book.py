@@ -17,7 +17,7 @@ from ami_listener.tracker.endpoints import (
 from ami_listener.tracker.legs import Legs
 from ami_listener.tracker.parties import dialled, text
 from ami_listener.tracker.state import RING, CallRecord, Channel, LegRecord
-from shared.contracts.call import CallEndReason, CallState, LegEndReason, TransferOutcome
+from shared.contracts.call import CallEndReason, CallState, Direction, LegEndReason, TransferOutcome
 
 
 class Book(Legs):
@@ -106,6 +106,8 @@ class Book(Legs):
             if not channel.left and any(leg.alive and leg.answered_at is None for leg in call.legs):
                 # Its end while phones still ring, with no HangupRequest seen: the caller went.
                 self.caller_left(call)
+            if not channel.left and call.direction is not Direction.INBOUND:
+                self._customer_stays(call, channel)
         self.close_holds(call, channel, at)
         self.leave_bridge(channel)
         self.channels.pop(channel.uniqueid, None)
@@ -116,6 +118,18 @@ class Book(Legs):
             self.finish(call, at)
         elif call.talking_to is None:
             self.who_talks(call)  # one of a conference left, others stay
+
+    def _customer_stays(self, call: CallRecord, leaving: Channel) -> None:
+        """The agent who called is taken away and nobody has hung up: the customer was redirected."""
+        for other in call.channels.values():
+            if (
+                other.kind is EndpointKind.TRUNK
+                and not other.left
+                and other.leg is not None
+                and other.leg.talking
+            ):
+                self.hand_over(call, leaving, other)
+                return
 
     def set_aside(self, channel: Channel, at: datetime) -> None:
         """An agent who stays connected between his calls (AgentLogin) is done with this one."""

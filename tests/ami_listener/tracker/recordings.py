@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from ami_listener.message import AmiMessage
-from ami_listener.replay import read_timing
+from ami_listener.replay import final_calls, read_timing
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
@@ -50,6 +50,20 @@ def track(events: Iterable[Timed], tracker: Tracker | None = None) -> Iterator[C
 def text(calls: Iterable[Call], *, digits: bool = True) -> str:
     """A few lines a call: who called whom, who rang, who talked, how it ended. Seconds count from its start."""
     return "\n".join("\n".join(_lines(call, digits=digits)) for call in calls) + "\n"
+
+
+def story(updates: Iterable[CallUpdate]) -> str:
+    """The same, and what each call looked like on its way."""
+    went: dict[str, list[str]] = {}
+    told = []
+    for update in updates:
+        told.append(update)
+        call = update.call
+        looks = f"{call.state.value} {call.talking_to}" if call.talking_to else call.state.value
+        steps = went.setdefault(update.call_id, [])
+        if steps[-1:] != [looks]:
+            steps.append(looks)
+    return "".join(f"{text([call])}  went {' > '.join(went[call.call_id])}\n" for call in final_calls(told))
 
 
 def _lines(call: Call, *, digits: bool) -> Iterator[str]:

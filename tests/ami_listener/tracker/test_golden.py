@@ -10,7 +10,7 @@ import pytest
 
 from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls, read_timing, replay
-from tests.ami_listener.tracker.recordings import FOLDER, NAMES, messages, rules, text, track
+from tests.ami_listener.tracker.recordings import FOLDER, NAMES, messages, rules, story, text, track
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -25,7 +25,7 @@ def test_recording(name: str) -> None:
     problems: list[str] = []
     timing = read_timing((FOLDER / f"{name}.timing").read_text())
     data = (FOLDER / f"{name}.ami").read_bytes()
-    found = text(final_calls(replay(data, rules=rules(), timing=timing, problems=problems)))
+    found = story(replay(data, rules=rules(), timing=timing, problems=problems))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("CALLCARD_GOLDEN") == "write":
         path.write_text(found)

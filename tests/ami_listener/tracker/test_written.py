@@ -7,18 +7,17 @@ import os
 
 import pytest
 
-from ami_listener.replay import final_calls
 from ami_listener.tracker.tracker import Tracker
-from tests.ami_listener.tracker.recordings import rules, text, track
+from tests.ami_listener.tracker.recordings import rules, story, track
 from tests.ami_listener.tracker.written import DIVIDER, FOLDER, NAMES, events, parts
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_story(name: str) -> None:
     tracker = Tracker("pbx", rules())
-    found = text(final_calls(track(events(name), tracker)))
-    story, calls = parts(name)
+    found = story(track(events(name), tracker))
+    before, calls = parts(name)
     if os.environ.get("CALLCARD_GOLDEN") == "write":
-        (FOLDER / f"{name}.txt").write_text(f"{story}{DIVIDER}{found}")
+        (FOLDER / f"{name}.txt").write_text(f"{before}{DIVIDER}{found}")
     assert found == calls
     assert not any(tracker.size().values())
