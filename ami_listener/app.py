@@ -1,6 +1,7 @@
 """Wiring of the listener: one follower a PBX, one publisher, a little HTTP for those who watch it."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ami_listener.follower import PbxFollower
+from ami_listener.lease import Lease, LeaseKeeper, Standing
 from ami_listener.metrics import ListenerMetrics
 from ami_listener.publisher import Publisher
 from ami_listener.spool import Spool
@@ -30,26 +32,35 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
     """
     redis = connect_redis(redis_url)
     spool = Spool(settings.data_dir / "spool" / "ended-calls.jsonl")
-    followers: list[PbxFollower] = []
-
-    def resend() -> None:
-        for follower in followers:
-            follower.resend()
-
-    publisher = Publisher(redis, spool, on_return=resend)
-    followers += [PbxFollower(name, pbx, settings.country, publisher) for name, pbx in settings.pbx.items()]
+    owner = secrets.token_hex(8)
+    leases = {name: Lease(name, owner) for name in settings.pbx}
+    followers: dict[str, PbxFollower] = {}
+    publisher = Publisher(redis, spool, leases.values(), on_refused=lambda: keeper.look())
+    keeper = LeaseKeeper(
+        redis,
+        leases.values(),
+        on_taken=lambda lease: followers[lease.pbx].taken(),
+        on_denied=lambda lease: publisher.hush(lease.pbx),
+    )
+    for name, pbx in settings.pbx.items():
+        followers[name] = PbxFollower(
+            name, pbx, settings.country, publisher, leases[name], on_seeing=keeper.look
+        )
     publishing = asyncio.create_task(publisher.run(), name="publisher")
+    keeping = asyncio.create_task(keeper.run(), name="leases")
     try:
-        for follower in followers:
+        for follower in followers.values():
             follower.start()
-        yield _http(followers, publisher)
+        yield _http(list(followers.values()), publisher)
     finally:
-        for follower in followers:
+        for follower in followers.values():
             await follower.close()
         publisher.stop()
         publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        keeping.cancel()
+        await asyncio.gather(publishing, keeping, return_exceptions=True)
         await publisher.finish(_FINISH_SECONDS)
+        await keeper.release(_FINISH_SECONDS)
         await redis.aclose()
 
 
@@ -71,9 +82,10 @@ def _http(followers: list[PbxFollower], publisher: Publisher) -> FastAPI:
         ]
         if not await publisher.reachable(_PROBE_SECONDS):
             reasons.append("Redis does not answer; calls are kept here until it does.")
-        return JSONResponse(
-            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
-        )
+        standings = {f.status.pbx: f.lease.standing for f in followers}
+        standby = all(standing is Standing.STANDBY for standing in standings.values())
+        status = "not ready" if reasons else "standby" if standby else "ready"
+        return JSONResponse({"status": status, "reasons": reasons, "pbx": standings}, 503 if reasons else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from redis.exceptions import RedisError
+
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.connection import ActionTimeout, AmiAccount, AmiConnection, LinkLost
+from ami_listener.lease import Lease
 from ami_listener.message import AmiMessage
 from ami_listener.publisher import Publisher
 from ami_listener.resync import read_pbx
@@ -21,13 +24,19 @@ from shared.settings import PbxSettings
 _HEARTBEAT_SECONDS = 10.0
 # A PBX that did not answer its lists in time is busy; asking again at once would not help it.
 _RESYNC_RETRY_SECONDS = 10.0
+# What other listeners have told is read before the first event. A Redis that does not answer must not keep us from
+# following the PBX for longer than this.
+_RECALL_SECONDS = 1.0
+# Redis has just given us the lease, so it is there; a failure is a hiccup, and each try costs a part of the lease.
+_TAKE_OVER_RETRY_SECONDS = 0.1
 
 
 class PbxFollower:
     """One PBX from its socket to the publisher.
 
-    `start()` in the running loop, `await close()` at the end. `status` is what is published about it; `events`
-    counts what the tracker was given.
+    `start()` in the running loop, `await close()` at the end. `taken()` when this listener becomes the one that speaks
+    for the PBX. on_seeing: told when the link comes up or goes. `status` is what is published about the PBX; `events`
+    counts what the tracker was given, `taken_over` how often this listener became the speaker.
     """
 
     def __init__(
@@ -36,13 +45,18 @@ class PbxFollower:
         settings: PbxSettings,
         country: str,
         publisher: Publisher,
+        lease: Lease,
         *,
+        on_seeing: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
         make_connection: Callable[..., AmiConnection] = AmiConnection,
     ) -> None:
         self.events = 0
+        self.taken_over = 0
         self._clock = clock or SystemClock()
         self._publisher = publisher
+        self._on_seeing = on_seeing
+        self.lease = lease
         self._log = logger("follower").bind(pbx=name)
         self.tracker = Tracker(name, endpoint_rules(settings, settings.country or country))
         self.status = PbxStatus(pbx=name, link=PbxLink.CONNECTING, since=self._clock.now())
@@ -55,10 +69,11 @@ class PbxFollower:
         self._resync_wanted = asyncio.Event()
         self._problems_logged = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._taking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self.connection.start()
         self._tasks = [
+            asyncio.create_task(self._begin(), name="begin"),
             asyncio.create_task(self._resync_when_wanted(), name="resync"),
             asyncio.create_task(self._heartbeat(), name="heartbeat"),
         ]
@@ -66,15 +81,58 @@ class PbxFollower:
     async def close(self) -> None:
         """Stop following. Open calls stay open: they go on without us."""
         self.connection.close()
-        for task in self._tasks:
+        tasks = [*self._tasks, self._taking] if self._taking is not None else self._tasks
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.wait_closed()
 
-    def resend(self) -> None:
-        """Offer every open call again."""
-        for update in self.tracker.resend(self._clock.now()):
+    def taken(self) -> None:
+        """Redis gave us the lease. Writing begins when it is known what was told before."""
+        self._publisher.hold(self.status.pbx)
+        if self._taking is not None:
+            self._taking.cancel()
+        self._taking = asyncio.create_task(self._take_over(), name="take over")
+
+    async def _begin(self) -> None:
+        """Learn of the open calls' history, then follow."""
+        try:
+            async with asyncio.timeout(_RECALL_SECONDS):
+                recalled = await self._publisher.recall(self.status.pbx)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._log.warning(
+                "Redis does not say which calls were open; what the PBX says is all there is",
+                reason=str(error) or type(error).__name__,
+            )
+        else:
+            self.tracker.remember(recalled.open, self._clock.now())
+        self.connection.start()
+
+    async def _take_over(self) -> None:
+        while True:
+            try:
+                recalled = await self._publisher.recall(self.status.pbx)
+                break
+            except (RedisError, OSError, TimeoutError):
+                await self._clock.sleep(_TAKE_OVER_RETRY_SECONDS)
+        tracker, now = self.tracker, self._clock.now()
+        tracker.raise_floor(max((update.version for update in recalled.open), default=0))
+        ended = self._publisher.speak(self.status.pbx, recalled, tracker.stamp)
+        found = tracker.remember([u for u in recalled.open if u.call_id not in ended], now)
+        for update in tracker.resend(now):
             self._publisher.offer(update)
+        self._publish(self.status)
+        self.taken_over += 1
+        self._log.info(
+            "calls are told from here on",
+            open_calls=len(tracker.open_calls()),
+            remembered=found,
+            ended_meanwhile=len(ended),
+        )
+        # What was remembered is judged by the PBX, and a roster tells which calls go on. A link that is not up yet has
+        # it done when it comes; asked before, the question goes nowhere and its deadline holds up all others.
+        if self.connection.link is PbxLink.UP:
+            self._resync_wanted.set()
 
     def _on_event(self, event: AmiMessage, at: datetime) -> None:
         self.events += 1
@@ -94,6 +152,9 @@ class PbxFollower:
         since = self.status.since if link is self.status.link else self._clock.now()
         version = self.status.version or self.connection.banner
         self._publish(PbxStatus(pbx=self.status.pbx, link=link, since=since, detail=detail, version=version))
+        if self.lease.seeing is not (link is PbxLink.UP):
+            self.lease.seeing = link is PbxLink.UP
+            self._on_seeing()
         if link is PbxLink.UP:
             self._resync_wanted.set()
 
@@ -125,8 +186,11 @@ class PbxFollower:
         state = await read_pbx(self.connection)
         for sentence in state.missing:
             self._log.warning("the account may not read everything", missing=sentence)
-        if state.snapshot is not None:
-            now = self._clock.now()
+        now = self._clock.now()
+        if state.snapshot is None:
+            for update in self.tracker.forget_unseen(now):
+                self._publisher.offer(update)
+        else:
             for update in self.tracker.settle(state.snapshot, now):
                 self._publisher.offer(update)
             self._publisher.offer_roster(

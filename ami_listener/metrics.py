@@ -19,6 +19,12 @@ class ListenerMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("callcard_pbx_up", "1 while the PBX is connected", labels=["pbx"])
+        speaker = GaugeMetricFamily(
+            "callcard_pbx_speaker", "1 while this listener speaks for the PBX, 0 on standby", labels=["pbx"]
+        )
+        taken = CounterMetricFamily(
+            "callcard_pbx_takeovers", "Times this listener began to speak for the PBX", labels=["pbx"]
+        )
         calls = GaugeMetricFamily("callcard_open_calls", "Calls that go on", labels=["pbx"])
         events = CounterMetricFamily("callcard_ami_events", "Events the tracker was given", labels=["pbx"])
         bad = CounterMetricFamily(
@@ -30,11 +36,13 @@ class ListenerMetrics(Collector):
         for follower in self._followers:
             label = [follower.status.pbx]
             up.add_metric(label, float(follower.status.link is PbxLink.UP))
+            speaker.add_metric(label, float(self._publisher.speaks(follower.status.pbx)))
+            taken.add_metric(label, follower.taken_over)
             calls.add_metric(label, len(follower.tracker.open_calls()))
             events.add_metric(label, follower.events)
             bad.add_metric(label, follower.connection.events_failed + follower.tracker.problems)
             bytes_.add_metric(label, follower.connection.problems_seen)
-        yield from (up, calls, events, bad, bytes_)
+        yield from (up, speaker, taken, calls, events, bad, bytes_)
         publisher = self._publisher
         yield CounterMetricFamily("callcard_updates_sent", "Call updates Redis took", value=publisher.sent)
         yield CounterMetricFamily("callcard_updates_lost", "Ended calls that were lost", value=publisher.lost)

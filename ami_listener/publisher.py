@@ -3,48 +3,58 @@
 An update carries the whole call, so only the newest of each call has to arrive: whatever cannot be written yet
 coalesces in memory. A call that has ended gets no newer update to repair a loss, so while Redis is away it waits on
 disk.
+
+Of the listeners that follow a PBX one speaks (`lease.py`). The others come this far with every update and drop it here.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ami_listener import memory
 from ami_listener.clock import Clock, SystemClock
+from ami_listener.lease import Lease
+from ami_listener.memory import Recalled
+from ami_listener.script import run_scripts
 from ami_listener.spool import Spool
-from shared import bus
+from ami_listener.voice import Voice
 from shared.contracts.call import CallState, CallUpdate, LegState, PbxRoster, PbxStatus
-from shared.link import Command, RedisLink, xadd
+from shared.link import Command, RedisLink
 from shared.observability import logger
 
-# Updates in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
+# Updates of a PBX in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
 _BATCH = 200
 # An end is several events, one a channel, a millisecond apart. Where no phone rings, waiting this long makes one update
-# of them, and one packet of those of several calls, so that a busy PBX's rings find Redis and us idle; nobody sees a
-# card change 20 ms later.
-_GATHER_SECONDS = 0.02
+# of them, and one packet of those of several calls; nobody sees a card close 5 ms later.
+_GATHER_SECONDS = 0.005
 # Redis on the same network answers in under a millisecond; after this long it does not answer at all.
 _WRITE_SECONDS = 5.0
 # A restarted Redis is back within a second or two; asking it twice a second costs nothing.
 _RETRY_SECONDS = 0.5
 # A status outlives two missed heartbeats: older than that nobody follows the PBX.
 STATUS_SECONDS = 35
+# Ended calls that the disk does not take stay in memory, up to some 50 MB.
+_MOST_IN_MEMORY = 10_000
 
 
 class Publisher:
-    """offer() and offer_status() from the event loop at any time; `run()` does the writing.
+    """offer(), offer_status() and offer_roster() from the event loop at any time; `run()` does the writing.
 
-    on_return: called when Redis is back after it was away; it offers every open call again, for a Redis that lost
-    its memory. sent, lost: updates written, and ended calls that neither Redis nor the spool could take.
+    leases: one for each PBX whose updates are offered. on_refused: told when Redis does not take our lease any more.
+    sent, lost: updates written, and ended calls that neither Redis nor disk nor memory could take.
     """
 
     def __init__(
         self,
         redis: Redis,
         spool: Spool,
+        leases: Iterable[Lease],
         *,
-        on_return: Callable[[], None] = lambda: None,
+        on_refused: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
         self.away = False
@@ -53,56 +63,82 @@ class Publisher:
         self._redis = redis
         self._link = RedisLink(redis)
         self._spool = spool
-        self._on_return = on_return
+        self._voices = {lease.pbx: Voice(lease) for lease in leases}
+        self._on_refused = on_refused
         self._clock = clock or SystemClock()
         self._log = logger("publisher")
-        self._updates: dict[str, CallUpdate] = {}
-        self._statuses: dict[str, PbxStatus] = {}
-        self._rosters: dict[str, PbxRoster] = {}
         self._stopping = False
         self._wake = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
+        self._delivering = asyncio.Lock()
         if spool.count:
             self._wake.set()
 
     @property
     def waiting(self) -> int:
         """Calls in memory that Redis has not got yet."""
-        return len(self._updates)
+        return sum(len(voice.updates) for voice in self._voices.values())
 
     @property
     def spooled(self) -> int:
         """Ended calls that wait on disk."""
         return self._spool.count
 
+    def speaks(self, pbx: str) -> bool:
+        """Is what is offered for this PBX written by us?"""
+        return self._voices[pbx].speaking
+
     def offer(self, update: CallUpdate) -> None:
         """Take an update; the newest of each call goes out as soon as Redis takes it, and at once if a phone rings or
-        is about to."""
-        if self.away and update.call.state is CallState.ENDED:
-            self._updates.pop(update.call_id, None)
-            self._keep_on_disk(update)
+        is about to. A standby keeps ends for a minute and forgets the rest."""
+        voice = self._voices[update.pbx]
+        if not voice.offer(update, self._clock.monotonic()):
             return
-        self._updates[update.call_id] = update
-        if _nobody_waits(update):
-            if self._gathering is None:
-                loop = asyncio.get_running_loop()
-                self._gathering = loop.call_later(_GATHER_SECONDS, self._gathered)
-        else:
+        if self.away and update.call.state is CallState.ENDED:
+            del voice.updates[update.call_id]
+            self._keep(voice, [update])
+        elif not _nobody_waits(update):
             self._wake.set()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._gathered)
 
     def _gathered(self) -> None:
         self._gathering = None
         self._wake.set()
 
     def offer_status(self, status: PbxStatus) -> None:
-        """Take what is said about a PBX; only the newest counts."""
-        self._statuses[status.pbx] = status
+        """Take what is said about a PBX; only the newest counts, and only a speaker says it."""
+        self._voices[status.pbx].status = status
         self._wake.set()
 
     def offer_roster(self, roster: PbxRoster) -> None:
         """Take which calls go on at a PBX; written after the updates that were offered before. Only the newest
         counts."""
-        self._rosters[roster.pbx] = roster
+        self._voices[roster.pbx].roster = roster
+        self._wake.set()
+
+    def hold(self, pbx: str) -> None:
+        """Write nothing of this PBX until `speak`: the lease has just been taken."""
+        self._voices[pbx].speaking = False
+
+    async def recall(self, pbx: str) -> Recalled:
+        """What has been told of this PBX, what waited on our disk included. Raises RedisError, OSError or
+        TimeoutError."""
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await self._deliver_spool()
+            return await memory.recall(self._link, pbx)
+
+    def speak(self, pbx: str, recalled: Recalled, stamp: Callable[[datetime], int]) -> set[str]:
+        """This listener holds the lease and knows what was told: from now on it writes. See `Voice.speak`."""
+        ended = self._voices[pbx].speak(recalled, stamp)
+        self._wake.set()
+        return ended
+
+    def hush(self, pbx: str) -> None:
+        """Another listener speaks for this PBX now. Ends that we had still to tell go by way of the disk."""
+        voice = self._voices[pbx]
+        self._keep(voice, voice.hush(self._clock.monotonic()))
         self._wake.set()
 
     async def reachable(self, seconds: float) -> bool:
@@ -137,59 +173,102 @@ class Publisher:
             async with asyncio.timeout(seconds):
                 await self._flush()
         except (RedisError, OSError, TimeoutError):
-            self._rescue()
+            pass
+        self._rescue_all()
 
     async def _flush(self) -> None:
-        while self._updates or self._statuses:
-            batch = [self._updates.pop(call_id) for call_id in list(self._updates)[:_BATCH]]
-            statuses, self._statuses = self._statuses, {}
-            try:
-                await self._write(batch, statuses.values())
-            except BaseException:
-                # Written or not, nobody knows: once more does no harm, a version is stored once.
-                for update in batch:
-                    self._updates.setdefault(update.call_id, update)
-                self._statuses = statuses | self._statuses
-                raise
-        if self._spool.count:
-            await self._deliver_spool()
-        while self._rosters:
-            # After the spool: what was really seen of an end goes before what is concluded from a call's absence.
-            pbx, roster = next(iter(self._rosters.items()))
-            async with asyncio.timeout(_WRITE_SECONDS):
-                await self._redis.xadd(bus.CALLS_STREAM, bus.encode_roster(roster))
-            if self._rosters.get(pbx) is roster:
-                del self._rosters[pbx]
+        while await self._write_updates():
+            pass
+        await self._deliver_spool()
+        if any(voice.waits_for_lease() for voice in self._voices.values()):
+            # Ends that may not be written yet: is Redis there at all, or must the disk take them? PING would be
+            # answered by a full Redis, which gives no lease.
+            await self._run((memory.probe(),))
+        # After the spool: what was really seen of an end goes before what is concluded from a call's absence.
+        for voice in self._voices.values():
+            roster = voice.roster
+            if roster is not None and voice.speaking:
+                (taken,) = await self._run((memory.tell_roster(voice.lease, roster),))
+                if not taken:
+                    self._refused(voice)
+                elif voice.roster is roster:
+                    voice.roster = None
 
-    async def _write(self, updates: Iterable[CallUpdate], statuses: Iterable[PbxStatus]) -> None:
-        commands = [command for update in updates if (command := self._encode(update)) is not None]
-        count = len(commands)
-        commands += [
-            ("SET", bus.pbx_status_key(status.pbx), status.to_json(), "EX", STATUS_SECONDS)
-            for status in statuses
-        ]
+    async def _write_updates(self) -> bool:
+        """Write a batch of each PBX; False if there was nothing to write."""
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        commands: list[Command] = []
+        batches: list[tuple[Voice, list[CallUpdate]]] = []
+        statuses: list[tuple[Voice, PbxStatus]] = []
+        for voice in self._voices.values():
+            updates = voice.take(_BATCH)
+            encoded = [(update, raw) for update in updates if (raw := self._encode(update)) is not None]
+            if encoded:
+                batches.append((voice, updates))
+                commands.append(memory.append(voice.lease, encoded))
+        for voice in self._voices.values():
+            if voice.speaking and voice.status is not None:
+                statuses.append((voice, voice.status))
+                commands.append(memory.tell_status(voice.lease, voice.status, STATUS_SECONDS, now_ms))
+                voice.status = None
         if not commands:
+            return False
+        try:
+            answers = await self._run(commands)
+        except BaseException:
+            # Written or not, nobody knows: once more does no harm, a version is stored once.
+            for voice, updates in batches:
+                voice.put_back(updates)
+            for voice, status in statuses:
+                voice.status = voice.status or status
+            raise
+        for (voice, updates), taken in zip(batches, answers, strict=False):
+            if taken:
+                self.sent += len(updates)
+            else:
+                voice.put_back(updates)
+                self._refused(voice)
+        for (voice, status), taken in zip(statuses, answers[len(batches) :], strict=True):
+            if not taken:
+                voice.status = voice.status or status
+                self._refused(voice)
+        return True
+
+    def _refused(self, voice: Voice) -> None:
+        if not voice.speaking:
             return
+        voice.speaking = False
+        voice.lease.refused()
+        self._log.warning(
+            "Redis took nothing of what was said of the PBX: our lease is over", pbx=voice.lease.pbx
+        )
+        self._on_refused()
+
+    async def _run(self, commands: Sequence[Command]) -> list[Any]:
         async with asyncio.timeout(_WRITE_SECONDS):
-            # Not a transaction: entries are independent, and MULTI would cost a round of parsing.
-            answers = await self._link.call_all(commands)
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
-        self.sent += count
+            return await run_scripts(self._link, memory.SCRIPTS, commands)
 
     async def _deliver_spool(self) -> None:
-        delivered = 0
-        while delivered < self._spool.count:  # calls may be added while these are written
-            for lines in self._spool.batches(_BATCH, skip=delivered):
-                await self._write([u for line in lines if (u := self._read(line)) is not None], ())
-                delivered += len(lines)
-        self._spool.clear()
-        self._log.info("ended calls that waited on disk are delivered", calls=delivered)
+        async with self._delivering:
+            if not self._spool.count:
+                return
+            delivered = new = 0
+            while delivered < self._spool.count:  # calls may be added while these are written
+                for lines in self._spool.batches(_BATCH, skip=delivered):
+                    ends: dict[str, list[tuple[CallUpdate, bytes]]] = {}
+                    for line in lines:
+                        if (update := self._read(line)) is not None:
+                            ends.setdefault(update.pbx, []).append((update, line))
+                    if ends:
+                        new += sum(await self._run([memory.append_late(p, e) for p, e in ends.items()]))
+                    delivered += len(lines)
+            self._spool.clear()
+            self.sent += new
+            self._log.info("ended calls that waited on disk are delivered", calls=delivered, new=new)
 
-    def _encode(self, update: CallUpdate) -> Command | None:
+    def _encode(self, update: CallUpdate) -> bytes | None:
         try:
-            return xadd(bus.CALLS_STREAM, bus.encode_update(update))
+            return update.to_json()
         except ValueError:  # pydantic's own is one; a call like that would stop all others
             self.lost += 1
             self._log.exception("an update cannot be written as JSON and is lost", call_id=update.call_id)
@@ -211,19 +290,28 @@ class Publisher:
             reason=str(error) or type(error).__name__,
             waiting=self.waiting,
         )
-        self._rescue()
+        self._rescue_all()
 
-    def _rescue(self) -> None:
-        for call_id, update in list(self._updates.items()):
-            if update.call.state is CallState.ENDED:
-                del self._updates[call_id]
-                self._keep_on_disk(update)
+    def _rescue_all(self) -> None:
+        for voice in self._voices.values():
+            self._keep(voice, voice.ended())
 
-    def _keep_on_disk(self, update: CallUpdate) -> None:
-        if not self._spool.add(update.to_json()):
+    def _keep(self, voice: Voice, ends: list[CallUpdate]) -> None:
+        """Ended calls go to disk. What it does not take stays in memory: it may have room again, or Redis be back,
+        before this process ends."""
+        for at, update in enumerate(ends):
+            raw = self._encode(update)
+            if raw is not None and not self._spool.add(raw):
+                room = max(0, _MOST_IN_MEMORY - len(voice.updates))
+                voice.put_back(ends[at : at + room])
+                self._lose(ends[at + room :])
+                return
+
+    def _lose(self, ends: list[CallUpdate]) -> None:
+        for update in ends:
             self.lost += 1
             self._log.error(
-                "an ended call is lost: Redis is away and the spool is full or cannot be written. "
+                "an ended call is lost: Redis is away, the spool is full or cannot be written, and memory is full. "
                 "Bring Redis back, or make room in the data folder.",
                 call_id=update.call_id,
                 lost=self.lost,
@@ -238,11 +326,10 @@ class Publisher:
                     await self._redis.ping()
                 await self._flush()
             except (RedisError, OSError, TimeoutError):
-                self._rescue()
+                self._rescue_all()
             else:
                 self.away = False
                 self._log.info("Redis is back")
-                self._on_return()
 
 
 def _nobody_waits(update: CallUpdate) -> bool:

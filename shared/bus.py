@@ -1,6 +1,7 @@
 """Redis as the bus: names of keys and channels, connecting, and call updates as stream entries.
 
-Every key begins with `callcard:`. Stay within Redis 7.0 commands.
+Every key begins with `callcard:`. Those with `{calls}` are in one slot of a Redis Cluster: the listeners' scripts check
+who may speak and write in one step. Stay within Redis 7.0 commands.
 """
 
 import socket
@@ -14,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from shared.contracts.call import CallUpdate, PbxRoster
 
-CALLS_STREAM = "callcard:calls"
+CALLS_STREAM = "callcard:{calls}"
 """Call updates of all PBXs; the consumer group deletes an entry after it is stored."""
 
 CALLS_GROUP = "card_api"
@@ -45,7 +46,27 @@ _ROSTER_FIELD = b"r"
 
 def pbx_status_key(pbx: str) -> str:
     """The key of a PBX's last `PbxStatus`, as JSON; it expires when nobody follows the PBX any more."""
-    return f"callcard:pbx:{pbx}"
+    return f"callcard:{{calls}}:pbx:{pbx}"
+
+
+def lease_key(pbx: str) -> str:
+    """Hash: which listener speaks for the PBX (owner, fence, token, seeing); it expires when that one is gone."""
+    return f"callcard:{{calls}}:lease:{pbx}"
+
+
+def fence_key(pbx: str) -> str:
+    """The fence that was given out last for the PBX."""
+    return f"callcard:{{calls}}:fence:{pbx}"
+
+
+def open_calls_key(pbx: str) -> str:
+    """Hash call_id -> `CallUpdate` as JSON: the open calls as they were told last."""
+    return f"callcard:{{calls}}:open:{pbx}"
+
+
+def ended_calls_key(pbx: str) -> str:
+    """Sorted set of the call_ids whose end was told in the last minutes, by milliseconds since 1970."""
+    return f"callcard:{{calls}}:ended:{pbx}"
 
 
 def connect_redis(url: str) -> "Redis":

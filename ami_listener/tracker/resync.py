@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from ami_listener.message import AmiMessage
-from ami_listener.tracker import sight
+from ami_listener.tracker import restore, sight
 from ami_listener.tracker.book import Book, is_first
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.snapshot import PbxSnapshot
@@ -22,15 +22,25 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
         if channel.round < book.round and (restarted or channel.uniqueid not in there):
             _gone(book, channel, at)
     new: list[Channel] = []
-    began: dict[str, datetime] = {}
+    taken_up: list[Channel] = []
+    began = {uniqueid: at - _duration(row.get("Duration")) for uniqueid, row in there.items()}
+    restore.claim(
+        book,
+        {
+            row.get("Channel", ""): (row.get("Linkedid", ""), began[uniqueid])
+            for uniqueid, row in there.items()
+        },
+    )
     for uniqueid, row in there.items():
         known = book.channels.get(uniqueid)
-        began[uniqueid] = at - _duration(row.get("Duration"))
         here = known or _found(book, row, began[uniqueid])
         if here is None:
             continue
         here.round = book.round
-        if known is None:
+        if known is None and here.call.remembered is not None:
+            restore.take_up(book, here, at)
+            taken_up.append(here)
+        elif known is None:
             new.append(here)
         elif known.state != UP and sight.number(row.get("ChannelState")) == UP:
             known.state = UP
@@ -44,6 +54,7 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
         _begin(book, call, at)
     for channel in new:
         _take_part(book, channel, began[channel.uniqueid])
+    restore.settle(book, taken_up, at, all_known=True)
     _bridged(book, at)
     _queues(book, snapshot, there, at)
     for call in calls.values():

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from ami_listener.message import AmiMessage
+from ami_listener.tracker import restore
 from ami_listener.tracker.book import Book, arrives, is_first
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.state import RINGING, UP, Channel
@@ -56,6 +57,9 @@ def _first_sight(book: Book, event: AmiMessage, at: datetime, prefix: str, uniqu
 def place(book: Book, channel: Channel, at: datetime) -> None:
     """Give a channel that just appeared its part in the call, as far as that is clear by now."""
     call = channel.call
+    if call.remembered is not None:
+        restore.take_up(book, channel, at)
+        return
     if channel.helper or call.originated:
         return
     if not call.gap:

@@ -1,10 +1,10 @@
 """AMI events in, call updates out. Pure: no socket, no Redis, no clock but the events' own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from ami_listener.message import AmiMessage
-from ami_listener.tracker import bridges, channels, dial, facts, parking, queues, resync, transfers
+from ami_listener.tracker import bridges, channels, dial, facts, parking, queues, restore, resync, transfers
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.snapshot import PbxSnapshot
@@ -93,6 +93,24 @@ class Tracker:
             self.problems += 1
             self.last_problem = f"{event.event}: {type(error).__name__}: {error}"
         return self._updates(at) if book.touched else []
+
+    def raise_floor(self, version: int) -> None:
+        """Versions from now on are above this one: another listener has given it."""
+        self._version = max(self._version, version)
+
+    def remember(self, told: Iterable[CallUpdate], at: datetime) -> int:
+        """Take up open calls that a listener has told of, before the resync that judges them; returns how many were
+        not known. Their history goes on; the PBX says what has become of them."""
+        told = list(told)
+        self.raise_floor(max((update.version for update in told), default=0))
+        return restore.remember(self._book, (update.call for update in told))
+
+    def forget_unseen(self, at: datetime) -> list[CallUpdate]:
+        """In place of `settle` where the PBX lets nobody list its channels: remembered calls end that no event has
+        spoken of."""
+        restore.settle(self._book, (), at, all_known=False)
+        self._book.hung_up.release()
+        return self._updates(at)
 
     def begin_resync(self, at: datetime) -> None:
         """Call before the PBX is asked for its channels: what is first seen from here on is newer than its answer."""

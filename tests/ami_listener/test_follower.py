@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from pydantic import SecretStr
 
 from ami_listener import resync
 from ami_listener.follower import PbxFollower
+from ami_listener.lease import Lease
+from ami_listener.memory import Recalled
 from shared.contracts.call import CallEndReason, CallState, CallUpdate, PbxLink, PbxRoster, PbxStatus
 from shared.settings import PbxSettings
 from tests.ami_listener.conftest import Logs
@@ -26,6 +29,9 @@ RINGING = {
 }
 
 
+_NOTHING = Recalled()
+
+
 class Offered:
     """In place of the publisher: what was offered, to be awaited."""
 
@@ -33,6 +39,9 @@ class Offered:
         self.updates: list[CallUpdate] = []
         self.statuses: list[PbxStatus] = []
         self.rosters: list[PbxRoster] = []
+        self.recalled = Recalled()
+        self.ended: list[str] = []
+        self.speaking: list[bool] = []
         self._changed = asyncio.Event()
 
     def offer(self, update: CallUpdate) -> None:
@@ -46,6 +55,17 @@ class Offered:
     def offer_roster(self, roster: PbxRoster) -> None:
         self.rosters.append(roster)
         self._changed.set()
+
+    def hold(self, pbx: str) -> None:
+        self.speaking.append(False)
+
+    async def recall(self, pbx: str) -> Recalled:
+        return self.recalled
+
+    def speak(self, pbx: str, recalled: Recalled, stamp: Callable[[datetime], int]) -> set[str]:
+        self.speaking.append(True)
+        self._changed.set()
+        return set(self.ended)
 
     async def until(self, condition: Callable[["Offered"], bool]) -> None:
         while not condition(self):
@@ -69,10 +89,11 @@ class Following:
 
 
 @asynccontextmanager
-async def following(stub: AmiStub) -> AsyncIterator[Following]:
+async def following(stub: AmiStub, recalled: Recalled = _NOTHING) -> AsyncIterator[Following]:
     offered, clock = Offered(), TestClock()
     settings = PbxSettings(port=stub.port, secret=SecretStr("x"))
-    follower = PbxFollower("main", settings, "RU", offered, clock=clock)  # type: ignore[arg-type]
+    offered.recalled = recalled
+    follower = PbxFollower("main", settings, "RU", offered, Lease("main"), clock=clock)  # type: ignore[arg-type]
     follower.start()
     try:
         yield Following(follower, offered, clock)
@@ -225,5 +246,104 @@ async def test_a_recorded_call_gives_its_updates(stub: AmiStub) -> None:
         assert call.queue.name == "support"
         versions = [u.version for u in f.offered.updates]
         assert versions == sorted(set(versions))
-        f.follower.resend()
-        assert len(f.offered.updates) == len(versions)  # nothing is open
+
+
+def told(stub_call: CallUpdate, version: int) -> Recalled:
+    """That call as a listener before us told it, with history that the PBX does not tell any more."""
+    call = stub_call.call.model_copy(update={"recording": "before.wav"})
+    return Recalled((stub_call.model_copy(update={"call": call, "version": version}),))
+
+
+async def seen_before(stub: AmiStub) -> CallUpdate:
+    """What a listener that found the ringing call told of it."""
+    async with following(stub) as f:
+        await tell_state(await stub.session(), [RINGING])
+        await f.settled()
+        return f.offered.updates[-1]
+
+
+class TestAfterARestart:
+    async def test_a_call_goes_on_with_its_history_and_a_higher_version(self, stub: AmiStub) -> None:
+        before = told(await seen_before(stub), 2**52)
+        async with following(stub, before) as f:
+            session = await stub.session()
+            await tell_state(session, [RINGING])
+            await f.settled()
+            (update,) = f.offered.updates
+            assert update.call.recording == "before.wav"
+            assert (update.call_id, update.call.gap) == (before.open[0].call_id, True)
+            assert update.version > 2**52
+            session.event("Hangup", **RINGING, Cause="16")
+            assert (await f.ended()).call.recording == "before.wav"
+
+    async def test_an_event_before_the_list_finds_the_history_too(self, stub: AmiStub) -> None:
+        async with following(stub, told(await seen_before(stub), 1)) as f:
+            session = await stub.session()
+            session.event("Newstate", **{**RINGING, "ChannelState": "6"})
+            await f.offered.until(lambda o: bool(o.updates))
+            assert f.offered.updates[-1].call.recording == "before.wav"
+            await tell_state(session, [RINGING])
+            await f.settled()
+            assert len(f.follower.tracker.open_calls()) == 1
+
+    async def test_a_call_the_pbx_does_not_have_any_more_ends_with_what_is_known(self, stub: AmiStub) -> None:
+        async with following(stub, told(await seen_before(stub), 1)) as f:
+            await tell_state(await stub.session(), [])
+            call = (await f.ended()).call
+            assert (call.end_reason, call.gap) == (CallEndReason.UNKNOWN, True)
+            assert call.recording == "before.wav"
+            await f.settled()
+            assert f.offered.rosters[-1].open == []
+
+    async def test_where_nothing_may_be_listed_only_calls_with_events_go_on(self, stub: AmiStub) -> None:
+        async with following(stub, told(await seen_before(stub), 1)) as f:
+            session = await stub.session()
+            for name in ("CoreShowChannels", "Status", "QueueStatus", "CoreStatus", "CoreSettings"):
+                session.answer(await session.next(name), "Error", Message="Permission denied")
+            assert (await f.ended()).call.end_reason is CallEndReason.UNKNOWN
+            assert f.follower.tracker.open_calls() == []
+
+
+class TestTakingOver:
+    async def test_what_goes_on_is_told_anew_and_the_pbx_is_asked_again(self, stub: AmiStub) -> None:
+        async with following(stub) as f:
+            session = await stub.session()
+            await tell_state(session, [RINGING])
+            await f.settled()
+            f.offered.recalled = told(f.offered.updates[-1], 2**52)
+            said = len(f.offered.updates)
+            f.follower.taken()
+            assert f.offered.speaking == [False]
+            await f.offered.until(lambda o: len(o.updates) > said)
+            update = f.offered.updates[-1]
+            assert (update.change, update.call.recording) == ("resent", None)  # what we saw is newer
+            assert update.version > 2**52
+            assert f.offered.speaking == [False, True]
+            await tell_state(session, [RINGING])
+            await f.offered.until(lambda o: len(o.rosters) == 2)
+            assert f.offered.rosters[-1].version > update.version
+            assert f.follower.taken_over == 1
+
+    async def test_a_call_only_the_speaker_knew_is_judged_by_the_pbx(self, stub: AmiStub) -> None:
+        before = told(await seen_before(stub), 1)
+        async with following(stub) as f:
+            session = await stub.session()
+            await tell_state(session, [])
+            await f.settled()
+            f.offered.recalled = before
+            f.follower.taken()
+            await tell_state(session, [])
+            assert (await f.ended()).call.end_reason is CallEndReason.UNKNOWN
+
+    async def test_an_end_that_is_told_here_is_not_taken_up(self, stub: AmiStub) -> None:
+        before = told(await seen_before(stub), 1)
+        async with following(stub) as f:
+            session = await stub.session()
+            await tell_state(session, [])
+            await f.settled()
+            f.offered.recalled = before
+            f.offered.ended = [before.open[0].call_id]
+            f.follower.taken()
+            await tell_state(session, [])
+            await f.offered.until(lambda o: len(o.rosters) == 2)
+            assert f.offered.updates == []

@@ -1,0 +1,189 @@
+"""Taking up calls that a listener before us has told of: their history is theirs, their present is the PBX's.
+
+A remembered call waits without channels until one shows up, in an event or in the resync's list. Its legs find their
+channels by name. What no channel is found for has ended unseen.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from ami_listener.tracker.book import Book
+from ami_listener.tracker.endpoints import EndpointKind
+from ami_listener.tracker.state import (
+    RINGING,
+    UP,
+    CallRecord,
+    Channel,
+    DigitsRecord,
+    HoldRecord,
+    LegRecord,
+    QueueRecord,
+    Remembered,
+    TransferRecord,
+)
+from shared.contracts.call import Call, CallState, Leg, LegEndReason, TransferKind
+
+# A PBX that was restarted counts its channels from one again, so an old name may belong to a new call. It was made
+# after the leg it was remembered for; what it says of its age is in whole seconds.
+_SAME_CHANNEL = timedelta(seconds=2)
+
+
+def remember(book: Book, calls: Iterable[Call]) -> int:
+    """Keep these open calls for their channels. Those that are open here are known better already. Returns how many
+    are kept."""
+    kept = 0
+    for call in calls:
+        if call.call_id in book.calls or call.state is CallState.ENDED or call.pbx != book.pbx:
+            continue
+        record = _record(book, call)
+        if any(linkedid in book.by_linkedid for linkedid in record.linkedids):
+            continue
+        book.calls[record.call_id] = record
+        for linkedid in record.linkedids:
+            book.by_linkedid[linkedid] = record
+        kept += 1
+    return kept
+
+
+def claim(book: Book, names: dict[str, tuple[str, datetime]]) -> None:
+    """Before a resync looks at its channels: a conversation whose Linkedid has changed meanwhile is known by its legs.
+
+    names: channel name → (its Linkedid, when it was made).
+    """
+    for call in list(book.calls.values()):
+        if call.remembered is None:
+            continue
+        for name, leg in call.remembered.legs.items():
+            linkedid, made_at = names.get(name, ("", None))
+            began = leg.ringing_at or leg.answered_at
+            if made_at is None or began is None or made_at > began + _SAME_CHANNEL:
+                continue
+            if linkedid and linkedid not in book.by_linkedid:
+                book.by_linkedid[linkedid] = call
+                call.linkedids.append(linkedid)
+
+
+def take_up(book: Book, channel: Channel, at: datetime) -> None:
+    """A channel of a remembered call showed up: give it the part it had."""
+    call = channel.call
+    if channel.helper or call.remembered is None:
+        return
+    leg = call.remembered.legs.pop(channel.name, None)
+    if leg is not None:
+        channel.leg = leg
+    if call.anchor is None and channel.uniqueid == call.linkedids[0]:
+        _about(call, channel)
+    for hold in call.holds:
+        if hold.ended_at is None and not hold.uniqueid and hold.by == channel.endpoint:
+            hold.uniqueid = channel.uniqueid
+    if channel.state == UP and leg is not None and leg.answered_at is None:
+        book.answer(channel, at)
+    book.note(call, "found")
+
+
+def settle(book: Book, found: Iterable[Channel], at: datetime, *, all_known: bool) -> None:
+    """The PBX has said what goes on: remembered calls are calls like others now, or over.
+
+    found: channels that the resync brought. all_known: False if the account may not list channels; then only calls
+    that no event has spoken of are over.
+    """
+    for call in list(book.calls.values()):
+        remembered = call.remembered
+        if remembered is None or remembered.round >= book.round:
+            continue
+        call.remembered = None
+        real = [channel for channel in call.channels.values() if not channel.helper]
+        if call.channels and call.anchor is None:
+            _find_anchor(call, real)
+        if all_known:
+            for leg in remembered.legs.values():
+                book.end_leg(call, leg, LegEndReason.UNKNOWN, at)
+        if not call.channels:
+            call.blind_end = True
+            book.finish(call, at)
+    for channel in found:
+        # Phones that were called, or picked up, while nobody listened.
+        call = channel.call
+        if channel.helper or channel is call.anchor or call.ended_at is not None:
+            continue
+        if channel.state == RINGING:
+            book.ring(channel, at)
+        elif channel.state == UP:
+            book.answer(channel, at)
+
+
+def _about(call: CallRecord, channel: Channel) -> None:
+    call.anchor = channel
+    call.picked_up_by_dialplan = channel.state == UP and channel.leg is None
+
+
+def _find_anchor(call: CallRecord, real: list[Channel]) -> None:
+    """Who the call is about: the end that was the caller, else the customer's, else whoever was there longest."""
+    own = [c for c in real if c.endpoint == call.endpoint]
+    trunks = [c for c in real if c.kind is EndpointKind.TRUNK]
+    for channel in (*(c for c in own if c.leg is None), *own, *trunks, *real):
+        _about(call, channel)
+        return
+
+
+def _record(book: Book, call: Call) -> CallRecord:
+    legs = [_leg(book, leg) for leg in call.legs]
+    linkedid = call.call_id.removeprefix(f"{book.pbx}-").partition("~")[0]
+    record = CallRecord(
+        call_id=call.call_id,
+        started_at=call.started_at,
+        linkedids=[linkedid],
+        gap=True,
+        direction=call.direction,
+        state=call.state,
+        visible=True,
+        originated=any(leg.endpoint == call.caller.endpoint for leg in call.legs),
+        number=call.caller.number,
+        name=call.caller.name,
+        presentation=call.caller.presentation,
+        endpoint=call.caller.endpoint,
+        did=call.did,
+        legs=legs,
+        talking_to=call.talking_to,
+        digits=[DigitsRecord(d.menu, d.digits, d.at) for d in call.digits],
+        holds=[HoldRecord(h.by, "", h.started_at, h.ended_at) for h in call.holds],
+        recording=call.recording,
+        variables=dict(call.variables),
+        timeline=list(call.timeline),
+        answered_at=call.answered_at,
+        remembered=Remembered({leg.channel: leg for leg in legs if leg.alive}, book.round),
+    )
+    if call.queue is not None:
+        stay = call.queue
+        record.queue = QueueRecord(stay.name, stay.joined_at, stay.position, stay.left_at, stay.outcome)
+    for transfer in call.transfers:
+        first = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
+        if transfer.kind is not TransferKind.BLIND and first:
+            first -= 1  # who was consulted was called before the transfer
+        record.transfers.append(
+            TransferRecord(
+                transfer.kind,
+                transfer.by,
+                transfer.from_,
+                transfer.to,
+                transfer.at,
+                first,
+                transfer.outcome,
+            )
+        )
+    return record
+
+
+def _leg(book: Book, leg: Leg) -> LegRecord:
+    return LegRecord(
+        endpoint=leg.endpoint,
+        channel=leg.channel,
+        agent=leg.agent,
+        kind=book.rules.kind(leg.endpoint, "", leg.agent),
+        number=None,
+        state=leg.state,
+        ringing_at=leg.ringing_at,
+        answered_at=leg.answered_at,
+        ended_at=leg.ended_at,
+        end_reason=leg.end_reason,
+    )
