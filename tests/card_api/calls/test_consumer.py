@@ -21,7 +21,7 @@ from card_api.lookup.service import LookupService
 from card_api.metrics import Metrics
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from shared.bus import CALLS_GROUP, CALLS_STREAM, connect_redis, encode_update
-from shared.contracts.call import Caller, CallUpdate
+from shared.contracts.call import Caller, CallUpdate, Presentation
 from shared.contracts.card import Card
 from shared.db import create_engine
 from shared.push import DeskReader, PushPublisher, agent_channel
@@ -94,6 +94,20 @@ async def a_known_caller(redis: Redis, login: str) -> Card:
         return [c for c in found if c.state == "ringing" and [s.status for s in c.sources] == ["ok"]]
 
     return (await until(look))[0]
+
+
+async def test_a_caller_whom_the_dialplan_hides_late_is_hidden_on_the_card_too(
+    engine: AsyncEngine, redis: Redis, redis_url: str, samples: None, send: Send
+) -> None:
+    async with consuming(engine, redis_url):
+        await send(ringing(version=1))
+        assert (await a_known_caller(redis, "101")).caller.name == "Иванов Пётр Сергеевич"
+        hidden = Caller(number=None, presentation=Presentation.WITHHELD, endpoint="PJSIP/trunk")
+        await send(
+            update(call(state="answered", legs=(leg("101", "answered", answered=3),), caller=hidden), 2)
+        )
+        [card] = await a_card(redis, "101", "answered")
+        assert "Иванов" not in card.to_json().decode()
 
 
 async def test_a_call_rings_is_answered_and_ends(
