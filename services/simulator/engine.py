@@ -4,7 +4,6 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from services.simulator.call import Call, CallOrder, Signal, Stage
 from services.simulator.channel import Channel
@@ -206,7 +205,7 @@ class Engine:
         self.open.pop(call.uniqueid, None)
         call.wait = None
         call.ticket += 1
-        self.truth.extend(replace(one.truth) for one in call.everything)
+        self.truth.extend([one.truth for one in call.everything])
         self._reach(call, Stage.ENDED)
 
     def _wake_waiting(self) -> None:

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from services.simulator.channel import PLAIN, STATE_NAMES, Bridge, BridgeKind, Channel
 from services.simulator.config import SimAgent, SimulatorConfig
@@ -578,6 +579,11 @@ class Pbx:
 
 def wall_clock(at: float) -> str:
     """A moment as CDRs write it."""
+    return _second(int(at))
+
+
+@lru_cache(maxsize=1024)  # many calls begin and end in one second
+def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

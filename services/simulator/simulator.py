@@ -18,6 +18,10 @@ Pace = Literal["auto", "manual"]
 BURST = 64
 """Steps done in a row before the event loop may do something else, when many are due at once."""
 
+TICK = 0.001
+"""Seconds between two wake-ups at least: the resolution of the event loop's timers. What is due within one is sent
+together; time is taken when the bytes go to the socket, so a measurement from there on stays true."""
+
 
 class SimCall:
     """A handle on one call for tests: waits for its stages, and moves it on in manual pace."""
@@ -95,7 +99,9 @@ class Simulator:
         self._handles: dict[Call, SimCall] = {}
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._racer: asyncio.Task[None] | None = None
+        self._stopped = False
         self._began = 0.0
         self.address: tuple[str, int] = ("", 0)
 
@@ -112,14 +118,18 @@ class Simulator:
         """Listen and let the clock run. OSError if the port is busy."""
         self.address = await self._server.start(host, port)
         self._began = time.monotonic()
-        self._runner = asyncio.create_task(self._run(), name="simulator")
+        if self._timeless:
+            self._racer = asyncio.create_task(self._race(), name="simulator")
 
     async def stop(self) -> None:
         """Close everything."""
-        if self._runner is not None:
-            self._runner.cancel()
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._racer is not None:
+            self._racer.cancel()
             with suppress(asyncio.CancelledError):
-                await self._runner
+                await self._racer
         await self._server.stop()
 
     # ---- calls ---------------------------------------------------------------------------------------------------
@@ -167,7 +177,7 @@ class Simulator:
         """Random calls at `calls_per_second` from now on: `calls` of them, or until stop_traffic."""
         self.tick()
         self.engine.start_traffic(calls)
-        self._changed.set()
+        self.flush()
 
     def stop_traffic(self) -> None:
         """No further random calls; those under way go on."""
@@ -212,6 +222,20 @@ class Simulator:
         if packets:
             self._server.publish(packets)
         self._changed.set()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Something may be due earlier than the timer says."""
+        due = self.engine.due
+        if due is None or self._timeless or self._stopped:
+            self._idle.set()
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(0.0, (due - self._now()) / self.config.time_scale)
+        if self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(at, self._look)
 
     @property
     def _timeless(self) -> bool:
@@ -227,30 +251,48 @@ class Simulator:
         """Bring the PBX's clock up to now without doing what is due: an order from outside comes first."""
         self.engine.pbx.now = max(self.engine.pbx.now, self._now())
 
-    async def _run(self) -> None:
+    def _look(self) -> None:
+        """Do what is due by now, send it in one go, and set the timer for what comes next.
+
+        A timer and not a task that waits: at 200 calls/s there are a thousand wake-ups a second, and each would cost
+        the task's wait, its deadline and the loop's turns between them.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop, engine = asyncio.get_running_loop(), self.engine
+        until = self._now()
+        steps = 0
+        while steps < BURST and engine.step(until):
+            steps += 1
+        packets = engine.take()
+        if packets:
+            self._server.publish(packets)
+        due = engine.due
+        if due is None:
+            self._idle.set()
+            return
+        pause = 0.0 if steps == BURST else max(TICK, (due - until) / self.config.time_scale)
+        self._timer = loop.call_later(pause, self._look)
+
+    async def _race(self) -> None:
+        """Traffic without a clock: as fast as the clients read."""
         while True:
             self._changed.clear()
-            until = math.inf if self._timeless else self._now()
             steps = 0
-            while self.engine.due is not None and self.engine.step(until):
+            while self.engine.step(math.inf):
                 steps += 1
-                if not self._timeless or steps % BURST == 0:
-                    self.flush()
                 if steps % BURST == 0:
+                    self.flush()
                     await self._breathe()
-            if steps:
-                self.flush()
-                await self._breathe()
-                continue
-            self._idle.set()
-            due = self.engine.due
-            pause = None if due is None else max(0.0, (due - self._now()) / self.config.time_scale)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause)
+            self.flush()
+            await self._breathe()
+            if self.engine.due is None:
+                self._idle.set()
+                await self._changed.wait()
 
     async def _breathe(self) -> None:
-        if self._timeless:
-            await self._server.drained()
+        await self._server.drained()
         await asyncio.sleep(0)
 
     def _staged(self, call: Call, stage: Stage) -> None:

@@ -227,7 +227,7 @@ def bytes_of(seed: int) -> str:
 class TestTruth:
     @pytest.mark.parametrize("noise", [False, True], ids=["lean", "noise"])
     def test_it_is_what_the_tracker_finds_out(self, noise: bool) -> None:
-        """400 calls of every kind for four agents, so many that callers wait."""
+        """800 calls of every kind for four agents, so many that callers wait."""
         mix = dict.fromkeys(SCENARIOS, 1.0)
         waited: set[str] = set()
         engine = Engine(
@@ -235,7 +235,7 @@ class TestTruth:
             EPOCH,
             lambda call, stage: waited.add(call.uniqueid) if stage is Stage.QUEUED else None,
         )
-        engine.start_traffic(400)
+        engine.start_traffic(800)
         framer, tracker = AmiFramer(WANTED), Tracker("main")
         calls: dict[str, Call] = {}
         while engine.due is not None:
