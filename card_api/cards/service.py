@@ -20,7 +20,7 @@ from card_api.database import DATABASE_ERRORS, sentence
 from card_api.lookup.schemas import Found
 from card_api.lookup.service import SOURCE, LookupService
 from card_api.metrics import Metrics
-from shared.contracts.call import Call, CallState, CallUpdate, Presentation
+from shared.contracts.call import Call, CallState, CallUpdate
 from shared.contracts.card import Card, CardState, SourceStatus
 from shared.observability import logger, mask_number
 from shared.push import PushPublisher
@@ -225,12 +225,7 @@ class CardService:
 
     def _look_up(self, held: OpenCall) -> None:
         """Start looking for the caller, if that has not been done for this number."""
-        customer = customer_end(held.call, self._site.country_of)
-        number = customer.number
-        if customer.presentation is Presentation.WITHHELD and held.number is not None:
-            # The dialplan says late that the caller must not be named: what his number told is not shown either.
-            held.number, held.looking_up = None, None
-            held.knowledge = Knowledge(enrichment=held.knowledge.enrichment)
+        number = customer_end(held.call, self._site.country_of).number
         retry = held.failed_at is not None and perf_counter() - held.failed_at > RETRY_SECONDS
         if number is None or (number == held.number and not retry):
             return
