@@ -158,7 +158,8 @@ class Book(Legs):
         elif leg.answered_at is not None:
             self.end_leg(call, leg, LegEndReason.HANGUP, at)
         else:
-            reason = outcomes.by_hangup(cause, _answered_by_other(call, leg), call.caller_left)
+            originated = call.originated and channel is call.anchor
+            reason = outcomes.by_hangup(cause, _answered_by_other(call, leg), call.caller_left, originated)
             self.end_leg(call, leg, reason, at)
 
     def finish(self, call: CallRecord, at: datetime) -> None:

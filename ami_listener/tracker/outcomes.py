@@ -42,12 +42,12 @@ _TRANSFER_BY_LEG = {
 
 
 def refine(reason: LegEndReason, cause: int | None) -> LegEndReason:
-    """A queue says "no answer" of a phone that refused; the cause its side sent tells which it was."""
-    if reason is LegEndReason.NO_ANSWER:
-        if cause == BUSY_CAUSE:
-            return LegEndReason.BUSY
-        if cause == REJECTED_CAUSE:
-            return LegEndReason.REJECTED
+    """A queue says "no answer" of a phone that refused, and chan_sip "busy" of one that declined; the cause its side
+    sent tells which it was."""
+    if reason is LegEndReason.NO_ANSWER and cause == BUSY_CAUSE:
+        return LegEndReason.BUSY
+    if reason in (LegEndReason.NO_ANSWER, LegEndReason.BUSY) and cause == REJECTED_CAUSE:
+        return LegEndReason.REJECTED
     return reason
 
 
@@ -61,8 +61,13 @@ def by_dial_status(status: str, cause: int | None, answered_by_other: bool) -> L
     return None if reason is None else refine(reason, cause)
 
 
-def by_hangup(cause: int | None, answered_by_other: bool, caller_left: bool) -> LegEndReason:
-    """End of a leg that rang and was hung up without a DialEnd (Originate, Pickup, a lost event)."""
+def by_hangup(
+    cause: int | None, answered_by_other: bool, caller_left: bool, originated: bool
+) -> LegEndReason:
+    """End of a leg that rang and was hung up without a DialEnd (Originate, Pickup, a lost event).
+
+    originated: the PBX called this end to be connected, and only it can have given up; Asterisk 16 sends no cause then.
+    """
     if cause == BUSY_CAUSE:
         return LegEndReason.BUSY
     if cause == REJECTED_CAUSE:
@@ -75,7 +80,7 @@ def by_hangup(cause: int | None, answered_by_other: bool, caller_left: bool) -> 
         return LegEndReason.NO_ANSWER
     if cause in _FAILED_CAUSES:
         return LegEndReason.FAILED
-    return LegEndReason.CANCELLED
+    return LegEndReason.NO_ANSWER if originated else LegEndReason.CANCELLED
 
 
 def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutcome:

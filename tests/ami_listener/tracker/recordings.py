@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from ami_listener.message import AmiMessage
-from ami_listener.replay import final_calls, read_timing
+from ami_listener.replay import Timing, final_calls, read_timing
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
@@ -14,8 +14,13 @@ from ami_listener.wire import AmiFramer
 from shared.contracts.call import Call, CallUpdate, Presentation
 from shared.phone import normalise
 
-FOLDER = Path(__file__).parents[2] / "traces" / "22"
+TRACES = Path(__file__).parents[2] / "traces"
+FOLDER = TRACES / "22"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ami"))
+# What an older Asterisk, or its older SIP driver, tells otherwise: named by their folder.
+OLDER = sorted(
+    f"{path.parent.name}/{path.stem}" for path in TRACES.glob("*/*.ami") if path.parent.name != FOLDER.name
+)
 START = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 
 Timed = tuple[datetime, AmiMessage]
@@ -26,12 +31,18 @@ def rules() -> EndpointRules:
     return EndpointRules(normalise=lambda raw: normalise(raw, "RU"))
 
 
+def read(name: str) -> tuple[bytes, list[Timing]]:
+    """The bytes of a recording, and when they came."""
+    path = (TRACES if "/" in name else FOLDER) / name
+    return Path(f"{path}.ami").read_bytes(), read_timing(Path(f"{path}.timing").read_text())
+
+
 @cache
 def messages(name: str) -> tuple[Timed, ...]:
     """Every event of a recording that the tracker wants, with the time of the recording."""
-    data = (FOLDER / f"{name}.ami").read_bytes()
+    data, timing = read(name)
     framer, found, begin = AmiFramer(WANTED), [], 0
-    for ms, end in read_timing((FOLDER / f"{name}.timing").read_text()):
+    for ms, end in timing:
         for message in framer.feed(data[begin:end]):
             if message.event:
                 found.append((START + timedelta(milliseconds=ms), message))

@@ -18,10 +18,20 @@ from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import CallState, CallUpdate, LegState
 from tests.ami_listener.tracker import written
-from tests.ami_listener.tracker.recordings import FOLDER, NAMES, START, Timed, messages, rules, text, track
+from tests.ami_listener.tracker.recordings import (
+    NAMES,
+    OLDER,
+    START,
+    Timed,
+    messages,
+    read,
+    rules,
+    text,
+    track,
+)
 
 # asterisk_restart.1 ends in mid-call: its channels never hang up.
-RECORDED = [name for name in NAMES if name != "asterisk_restart.1"]
+RECORDED = [name for name in NAMES + OLDER if name != "asterisk_restart.1"]
 recorded = st.sampled_from(RECORDED)
 names = st.sampled_from(RECORDED + written.NAMES)
 # A seed and not Hypothesis' own random: one draw for each event would cost more than the test.
@@ -171,7 +181,7 @@ def test_updates_in_any_order_give_the_same_calls(name: str, seed: int) -> None:
 @quick
 @given(recorded, st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_chunking_does_not_matter(name: str, sizes: list[int]) -> None:
-    data = (FOLDER / f"{name}.ami").read_bytes()
+    data, _ = read(name)
     cuts = list(accumulate(sizes, initial=0))
     pieces = [data[a:b] for a, b in zip(cuts, [*cuts[1:], len(data)], strict=True)]
     whole = [update.to_json() for update in replay(data)]
