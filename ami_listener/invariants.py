@@ -32,6 +32,8 @@ from shared.contracts.call import (
 # Ended calls whose end is remembered, to notice that one changes later: more than come to an end within the minutes
 # in which a late event could bring one back, and still some 20 MB only.
 _ENDED_REMEMBERED = 100_000
+# Events that name a channel after its Hangup come within the same second; this is a second of a very large PBX.
+_GONE_REMEMBERED = 10_000
 # The largest whole number that JavaScript holds.
 _VERSION_MAX = 2**53
 
@@ -104,9 +106,10 @@ def violations(updates: Iterable[CallUpdate]) -> Iterator[Violation]:
 
 
 class UpdateStream:
-    """The same, one update at a time: for those who look at updates as they come."""
+    """The same, one update at a time: for those who look at updates as they come. calls: how many there were."""
 
     def __init__(self) -> None:
+        self.calls = 0
         self._open: dict[str, CallUpdate] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()  # call_id → version of its end
 
@@ -125,6 +128,8 @@ class UpdateStream:
             found.append((Invariant.ENDED_STAYS, f"ended with version {ended}, then told '{update.change}'"))
             if update.version <= ended:
                 found.append((Invariant.VERSION_GROWS, f"{update.version} came after {ended}"))
+        else:
+            self.calls += 1
         if update.call.state is CallState.ENDED:
             self._open.pop(call_id, None)
             self._ended[call_id] = update.version
@@ -139,45 +144,58 @@ class UpdateStream:
 class Channels:
     """Which channels are up, by the events alone: told apart from the tracker's own memory on purpose.
 
-    `see` every message in order. A channel counts from its Newchannel or from a list of channels (CoreShowChannel).
+    `see` every message in order. A channel is up from the first event that names it, because a recording may begin in
+    mid-call, to its Hangup, or until it is missing in a list of channels (CoreShowChannel).
     """
 
     def __init__(self) -> None:
         self.up: dict[str, str] = {}  # Uniqueid → name
+        self._gone: OrderedDict[str, None] = OrderedDict()  # some events name a channel just after its Hangup
         self._listed: dict[str, str] | None = (
             None  # a list of channels that is coming in, and what began since
         )
 
     def see(self, event: AmiMessage) -> None:
         name, uniqueid = event.event, event.get("Uniqueid", "")
-        if name == "Newchannel":
-            self._add(uniqueid, event.get("Channel", ""))
-        elif name == "Hangup":
-            self.up.pop(uniqueid, None)
-            if self._listed is not None:
-                self._listed.pop(uniqueid, None)
+        if name == "Hangup":
+            self._remove(uniqueid)
         elif name == "Rename":
             if uniqueid in self.up:
                 self.up[uniqueid] = event.get("Newname", "")
-        elif name == "CoreShowChannel":
-            if self._listed is None:
-                self._listed = {}
-            self._add(uniqueid, event.get("Channel", ""))
         elif name == "CoreShowChannelsComplete":
             # Whatever the PBX did not list is gone.
-            self.up, self._listed = self._listed or {}, None
+            listed, self._listed = self._listed or {}, None
+            for missing in [known for known in self.up if known not in listed]:
+                self._remove(missing)
+        else:
+            if name == "CoreShowChannel" and self._listed is None:
+                self._listed = {}
+            new = name in ("Newchannel", "CoreShowChannel")
+            self._add(uniqueid, event.get("Channel", ""), new)
+            self._add(event.get("DestUniqueid", ""), event.get("DestChannel", ""), False)
 
-    def _add(self, uniqueid: str, channel: str) -> None:
-        if not uniqueid or technology(channel) in IGNORED_TECHNOLOGIES:
+    def _add(self, uniqueid: str, channel: str, new: bool) -> None:
+        if new:
+            self._gone.pop(uniqueid, None)
+            if self._listed is not None:
+                self._listed[uniqueid] = channel
+        # <unknown> and <none> stand for no channel.
+        if uniqueid in self.up or uniqueid in self._gone or not uniqueid or uniqueid.startswith("<"):
             return
-        self.up[uniqueid] = channel
+        if channel and technology(channel) not in IGNORED_TECHNOLOGIES:
+            self.up[uniqueid] = channel
+
+    def _remove(self, uniqueid: str) -> None:
+        self.up.pop(uniqueid, None)
         if self._listed is not None:
-            self._listed[uniqueid] = channel
+            self._listed.pop(uniqueid, None)
+        self._gone[uniqueid] = None
+        if len(self._gone) > _GONE_REMEMBERED:
+            self._gone.popitem(last=False)
 
     def judge(self, open_calls: Iterable[Call], remembered: Mapping[str, int]) -> Iterator[Violation]:
         """What does not hold now. open_calls, remembered: of the tracker (`open_calls()`, `size()`) after the same
-        events. A stream that began in mid-call names channels that never came up here: judge it after a list of
-        channels only."""
+        events."""
         names = set(self.up.values())
         for call in open_calls:
             first = call.call_id.removeprefix(f"{call.pbx}-")

@@ -72,7 +72,7 @@ async def record(
                 ]
             )
         )
-        with path.open("xb", buffering=0) as file, timing_path(path).open("x", buffering=1) as timing:
+        with path.open("xb") as file, timing_path(path).open("x", buffering=1) as timing:
             timing.write(TIMING_HEADER)
             while not stop.is_set():
                 reading = asyncio.create_task(reader.read(_READ_BYTES))
@@ -85,6 +85,7 @@ async def record(
                     break
                 size += len(data)
                 file.write(data)
+                file.flush()  # whoever watches the file sees it, a kill -9 loses nothing, a full disk is told at once
                 timing.write(f"{(clock.monotonic() - began) * 1000:.0f} {size}\n")
                 answer.look(data)
     finally:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from ami_listener.message import AmiMessage
@@ -20,6 +20,8 @@ _ALSO_WANTED = frozenset(
 )
 # Bytes fed at once where no timing says how they came: any size gives the same calls.
 _SLICE = 1 << 16
+# Enough to hold the greeting of a PBX.
+_TAIL = 200
 # A recording without any time in it starts here, so that a replay always gives the same output.
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH = re.compile(r"(?:^|-)(\d{9,11})\.\d+$")
@@ -33,12 +35,15 @@ Timing = tuple[int, int]
 def read_timing(text: str) -> list[Timing]:
     """The sidecar that `ami record` writes: a line `MS BYTES` for each read, `#` begins a comment. Other lines are
     skipped."""
-    entries: list[Timing] = []
-    for line in text.splitlines():
+    return list(timing_entries(text.splitlines()))
+
+
+def timing_entries(lines: Iterable[str]) -> Iterator[Timing]:
+    """The same, line by line, for a sidecar of any size."""
+    for line in lines:
         parts = line.split()
         if len(parts) == 2 and all(p.isascii() and p.isdigit() and len(p) < 16 for p in parts):
-            entries.append((int(parts[0]), int(parts[1])))
-    return entries
+            yield int(parts[0]), int(parts[1])
 
 
 def replay(
@@ -46,31 +51,67 @@ def replay(
     *,
     pbx: str = "pbx",
     rules: EndpointRules | None = None,
-    timing: Sequence[Timing] = (),
+    timing: Iterable[Timing] = (),
     problems: list[str] | None = None,
 ) -> Iterator[CallUpdate]:
     """The call updates of a recorded session. Never raises, whatever the bytes are.
 
-    data: what came from the PBX, whole or in pieces. timing: see `read_timing`; used if `data` is whole.
+    data: what came from the PBX, whole or in pieces. timing: see `read_timing`.
     problems: gets a sentence for each thing that could not be used.
     The clock is the recording's own, so the same bytes give the same updates, versions included.
     """
-    found = problems if problems is not None else []
-    tracker = Tracker(pbx, rules)
-    framer = AmiFramer(WANTED | _ALSO_WANTED)
-    clock = _Clock()
-    snapshot = _Snapshot(tracker)
-    told = 0
-    for ms, piece in _pieces(data, timing):
-        for message in framer.feed(piece):
-            at = clock.at(ms, message)
-            yield from snapshot.take(message, at)
-            yield from tracker.handle(message, at)
-            if tracker.problems > told:
-                told = tracker.problems
-                found.append(f"An event could not be used ({tracker.last_problem}).")
-    found.extend(f"{count} times: {kind.value}" for kind, count in sorted(framer.problems.counts.items()))
-    found.extend(framer.problems.recent)
+    run = Replay(pbx, rules)
+    for _, updates in run.steps(data, timing):
+        yield from updates
+    if problems is not None:
+        problems += run.problems
+
+
+class Replay:
+    """One run of a recording through a tracker, for those who want to look at it on the way.
+
+    tracker: as it is after the last step. stumbled: a sentence for each event that the tracker could not use.
+    """
+
+    def __init__(self, pbx: str = "pbx", rules: EndpointRules | None = None) -> None:
+        self.tracker = Tracker(pbx, rules)
+        self.stumbled: list[str] = []
+        self._framer = AmiFramer(WANTED | _ALSO_WANTED)
+        self._end = _End()
+
+    def steps(
+        self, data: bytes | Iterable[bytes], timing: Iterable[Timing] = ()
+    ) -> Iterator[tuple[AmiMessage, list[CallUpdate]]]:
+        """Each message that matters, with the updates that came of it."""
+        clock = _Clock()
+        snapshot = _Snapshot(self.tracker)
+        told = 0
+        for ms, piece in pieces(data, timing):
+            self._end.see(piece)
+            for message in self._framer.feed(piece):
+                at = clock.at(ms, message)
+                yield message, [*snapshot.take(message, at), *self.tracker.handle(message, at)]
+                if self.tracker.problems > told:
+                    told = self.tracker.problems
+                    self.stumbled.append(f"An event could not be used ({self.tracker.last_problem}).")
+
+    @property
+    def damage(self) -> list[str]:
+        """A sentence for each kind of bytes that were no AMI."""
+        seen = self._framer.problems
+        return [f"{count} times: {kind.value}" for kind, count in sorted(seen.counts.items())] + list(
+            seen.recent
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that could not be used."""
+        return self.stumbled + self.damage
+
+    @property
+    def unfinished(self) -> bool:
+        """Do the bytes end inside a message? They do if the recording was stopped just then."""
+        return self._end.unfinished
 
 
 def final_calls(updates: Iterable[CallUpdate]) -> list[Call]:
@@ -83,18 +124,44 @@ def final_calls(updates: Iterable[CallUpdate]) -> list[Call]:
     return sorted((u.call for u in last.values()), key=lambda call: (call.started_at, call.call_id))
 
 
-def _pieces(data: bytes | Iterable[bytes], timing: Sequence[Timing]) -> Iterator[tuple[int | None, bytes]]:
-    if not isinstance(data, bytes):
-        for piece in data:
-            yield None, piece
-        return
-    begin = 0
-    for ms, end in timing:
-        if end > begin:
-            yield ms, data[begin:end]
-            begin = end
-    for at in range(begin, len(data), _SLICE):
-        yield None, data[at : at + _SLICE]
+def pieces(data: bytes | Iterable[bytes], timing: Iterable[Timing]) -> Iterator[tuple[int | None, bytes]]:
+    """The bytes cut where the timing says that a read ended, each piece with its milliseconds; without a time what
+    the timing does not cover."""
+    entries = iter(timing)
+    entry = next(entries, None)
+    at = 0  # offset of what is yielded next
+    for chunk in _slices(data) if isinstance(data, bytes) else data:
+        begin = 0
+        while begin < len(chunk):
+            while entry is not None and entry[1] <= at:
+                entry = next(entries, None)
+            ms, end = (None, len(chunk)) if entry is None else (entry[0], begin + entry[1] - at)
+            piece = chunk[begin:end]
+            yield ms, piece
+            at += len(piece)
+            begin += len(piece)
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    for at in range(0, len(data), _SLICE):
+        yield data[at : at + _SLICE]
+
+
+class _End:
+    """Looks at the last bytes of a stream."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def see(self, piece: bytes) -> None:
+        self._last = (self._last + piece[-_TAIL:])[-_TAIL:]
+
+    @property
+    def unfinished(self) -> bool:
+        if not self._last or self._last.endswith((b"\r\n\r\n", b"\n\n")):
+            return False
+        # Nothing but the greeting, whose single line is whole: the PBX had nothing to say yet.
+        return not (self._last.startswith(b"Asterisk") and self._last.find(b"\n") == len(self._last) - 1)
 
 
 class _Clock:
