@@ -86,8 +86,9 @@ class Floor:
         self._since = deque(maxlen=_KEPT_EVENTS)
 
     def settle(self, snapshot: FloorSnapshot, at: datetime) -> None:
-        """Take over what the PBX says there is. Events since `begin_resync` are applied once more on top of it: in
-        their order they lead to what is now, wherever between them the lists were made."""
+        """Take over what the PBX says there is. Events since `begin_resync` are applied once more on top: in
+        their order they lead to what is now, wherever between them the lists were made. Only counters may miss
+        what was counted meanwhile, so ask for QueueStatus last."""
         resync.settle(self._room, snapshot, at)
         since, self._since = self._since or (), None
         self._room.counting = False
