@@ -57,7 +57,9 @@ class _End:
 
     @property
     def began_at(self) -> float:
-        return min(_epoch(at) for leg in self.legs for at in (leg.ringing_at, leg.answered_at, leg.ended_at) if at)
+        return min(
+            _epoch(at) for leg in self.legs for at in (leg.ringing_at, leg.answered_at, leg.ended_at) if at
+        )
 
     @property
     def answered_at(self) -> float | None:
@@ -141,7 +143,9 @@ def _ends(world: Sequence[Line], calls: Iterable[Call]) -> Iterator[str]:
         for leg in call.legs:
             by_channel.setdefault(leg.channel, []).append(leg)
     # Without a ring it is a phone that dialled itself into the call: pick-up, fetching from the park, a conference.
-    rung = sorted((end for legs in by_channel.values() if (end := _End(tuple(legs))).rang), key=lambda e: e.began_at)
+    rung = sorted(
+        (end for legs in by_channel.values() if (end := _End(tuple(legs))).rang), key=lambda e: e.began_at
+    )
     for line in world:
         if line.outgoing:
             continue
