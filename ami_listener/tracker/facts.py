@@ -83,10 +83,10 @@ def user_event(book: Book, event: AmiMessage, at: datetime) -> None:
     if name == "OutOfHours":
         channel.call.closed = True
     elif name == "Callcard":
-        for key, value in event.items():
-            if key not in _USUAL and value:
-                _learn(book, channel, key, value, at)
-        book.note(channel.call, "facts")
+        facts = [(key, value) for key, value in event.items() if key not in _USUAL]
+        # Each is learned, hence a list: a dialplan says the presentation of every caller, which is rarely news.
+        if any([_learn(book, channel, key, value, at) for key, value in facts]):
+            book.note(channel.call, "facts")
 
 
 def varset(book: Book, event: AmiMessage, at: datetime) -> None:

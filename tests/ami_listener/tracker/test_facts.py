@@ -77,6 +77,13 @@ class TestUserEvent:
         pbx.say("Hangup", Cause="17")
         assert pbx.call.end_reason is CallEndReason.BUSY
 
+    def test_what_is_known_already_is_no_update(self) -> None:
+        pbx = Caller()
+        pbx.user_event(Contract="1")
+        before = len(pbx.updates)
+        pbx.user_event(Presentation="allowed_not_screened", Contract="1")
+        assert len(pbx.updates) == before
+
     def test_events_of_others_are_not_ours(self) -> None:
         pbx = Caller()
         pbx.say("UserEvent", UserEvent="Billing", Contract="1")
