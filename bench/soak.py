@@ -1,14 +1,14 @@
 """Many calls of every kind at full speed: what is told of each beside what it was.
 
+`python -m bench.soak`: through the real pieces, see soak_product.py. Exit code 1 if anything differs.
 `python -m bench.soak --tracker-only`: bytes → framer → tracker in this process, no sockets: disagreements come quickly.
 """
 
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -18,7 +18,9 @@ from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
 from ami_listener.wire import AmiFramer
-from services.simulator.compare import Difference, differences
+from bench import soak_product
+from bench.soak_verdict import Verdict, report
+from services.simulator.compare import differences
 from services.simulator.config import SimulatorConfig, make_agents, make_local_queue, make_queues
 from services.simulator.engine import Engine
 from services.simulator.scenarios import SCENARIOS
@@ -34,8 +36,6 @@ CALLS_PER_SECOND = 0.6
 """Of the PBX's clock: most of the queues' members are busy then and callers wait; 1 would make ever longer queues."""
 PBX = "soak"
 EPOCH = 1_795_300_000.0
-SHOWN = 12
-"""Differences printed whole; the others are only counted."""
 STEPS = 200
 """Engine steps between two looks at the ended calls."""
 
@@ -53,27 +53,6 @@ def configuration(seed: int, mix: Iterable[str] = SCENARIOS) -> SimulatorConfig:
         mix=dict.fromkeys(mix, 1.0),
         epoch=EPOCH,
     )
-
-
-@dataclass
-class Verdict:
-    """What a soak found. differing: calls by scenario; shown: the first of them, whole."""
-
-    compared: int = 0
-    differing: Counter[str] = field(default_factory=Counter)
-    shown: list[Difference] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, found: Iterable[Difference]) -> None:
-        for one in found:
-            self.differing[one.scenario] += 1
-            # One of a kind says more than twelve of the same.
-            if self.differing[one.scenario] == 1 and len(self.shown) < SHOWN:
-                self.shown.append(one)
-
-    @property
-    def good(self) -> bool:
-        return not self.differing
 
 
 def bar(calls: int) -> Progress:
@@ -124,8 +103,7 @@ def tracker_only(calls: int, seed: int, mix: Iterable[str] = SCENARIOS) -> Verdi
                 break
     verdict.add(differences(PBX, [], told))
     if tracker.problems or any(tracker.size().values()):
-        verdict.differing["tracker"] += 1
-        verdict.lines.append(
+        verdict.wrong(
             f"Tracker: {tracker.problems} problems ({tracker.last_problem}), left: {tracker.size()}"
         )
     verdict.lines.append(
@@ -133,24 +111,6 @@ def tracker_only(calls: int, seed: int, mix: Iterable[str] = SCENARIOS) -> Verdi
         f" framer and tracker: {events / spent / 1000:.0f}k events/s of one core"
     )
     return verdict
-
-
-def report(verdict: Verdict) -> int:
-    """Say what was found; the exit code."""
-    out = Console(highlight=False, soft_wrap=True)
-    for one in verdict.shown:
-        out.print(str(one), markup=False)
-    for line in verdict.lines:
-        out.print(line, markup=False)
-    if not verdict.good:
-        out.print(
-            f"{verdict.differing.total()} of {verdict.compared} calls are told otherwise than they were:"
-        )
-        for scenario, count in verdict.differing.most_common():
-            out.print(f"  {count:6} {scenario}", markup=False)
-        return 1
-    out.print("Every call is told as it was.")
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -162,7 +122,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--mix", nargs="+", choices=sorted(SCENARIOS), default=list(SCENARIOS), metavar="SCENARIO"
     )
     given = parser.parse_args(arguments)
-    return report(tracker_only(given.calls, given.seed, given.mix))
+    if given.tracker_only:
+        return report(tracker_only(given.calls, given.seed, given.mix))
+    with bar(given.calls) as progress:
+        return report(
+            soak_product.run(
+                given.calls,
+                configuration(given.seed, given.mix),
+                PBX,
+                lambda calls: progress.advance(progress.task_ids[0], calls),
+            )
+        )
 
 
 if __name__ == "__main__":
