@@ -134,6 +134,23 @@ async def test_redis_without_its_memory_is_told_everything(
         assert len(await read_queues(redis, "pbx")) == everything
 
 
+async def test_what_a_full_redis_refused_is_written_when_there_is_room(
+    redis: Redis, redis_url: str, floor: Floor
+) -> None:
+    async with publishing(redis_url) as p:
+        await p.write(floor)
+        await redis.config_set("maxmemory", 1)
+        try:
+            feed(floor, [(START, ringing("PJSIP/agent103"))])
+            await p.write(floor)
+        finally:
+            await redis.config_set("maxmemory", 0)
+        await p.clock.advance(1)
+        await p.write(floor)
+        states = {u.phone.device: u.phone.state for u in await read_phones(redis, "pbx")}
+        assert states["PJSIP/agent103"] is PhoneState.RINGING
+
+
 async def test_while_redis_is_away_nothing_piles_up_and_nothing_is_lost(
     own_valkey: EmbeddedValkey, floor: Floor, logs: Logs
 ) -> None:

@@ -336,6 +336,14 @@ class TestResync:
             ("pbx-1.2", LATER - timedelta(seconds=3)),
         ]
 
+    def test_who_was_seen_to_begin_talking_keeps_the_moment(self) -> None:
+        floor = feed(new_floor(), [(START, member_row(Status=2))])
+        floor.handle(event("AgentConnect", Queue="support", Interface="PJSIP/101", Uniqueid="1.1"), START)
+        floor.settle(FloorSnapshot((member_row("QueueMember", Status=2, InCall=1),)), LATER)
+        assert (the_member(floor).in_call, the_member(floor).talking_since) == (1, START)
+        floor.settle(FloorSnapshot((member_row("QueueMember", Status=2, InCall=0),)), LATER)
+        assert the_member(floor).in_call == 0, "a list knows better than an event that was not seen"
+
     def test_nothing_is_counted_twice(self) -> None:
         floor = new_floor()
         floor.begin_resync()
