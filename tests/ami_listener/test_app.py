@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -169,3 +169,61 @@ async def test_calls_that_end_while_redis_is_away_are_delivered_after_its_return
     finally:
         await redis.aclose()
         await asyncio.to_thread(valkey.stop)
+
+
+async def test_of_two_listeners_one_speaks_and_the_other_is_ready_too(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    async with (
+        Simulator(SimulatorConfig(seed=1)) as pbx,
+        running(settings(tmp_path / "two", pbx.address[1]), redis_url) as two,
+    ):
+        async with running(settings(tmp_path / "one", pbx.address[1]), redis_url) as one:
+            standby = await readiness(one, lambda answer: answer.json()["pbx"] == {"main": "standby"})
+            await ready(two)
+            await readiness(one, lambda answer: answer.json()["status"] == "standby")
+            assert standby.status_code in (200, 503)
+            assert 'callcard_pbx_speaker{pbx="main"} 0.0' in (await one.get("/metrics")).text
+            assert 'callcard_pbx_speaker{pbx="main"} 1.0' in (await two.get("/metrics")).text
+            assert 'callcard_pbx_takeovers_total{pbx="main"} 1.0' in (await two.get("/metrics")).text
+        assert await redis.exists(bus.lease_key("main")), "a standby that ends takes nothing with it"
+    assert not await redis.exists(bus.lease_key("main")), "given back, so that nobody waits for its end"
+
+
+async def test_two_listeners_share_pbxs_each_with_settings_of_its_own(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """One follows main and north, the other main and south: main is told once, the others by whoever has them."""
+    async with AsyncExitStack() as stack:
+        pbxs = {
+            name: await stack.enter_async_context(Simulator(SimulatorConfig(seed=1)))
+            for name in ("main", "north", "south")
+        }
+        for folder, names in (("one", ("main", "north")), ("two", ("main", "south"))):
+            accounts = {
+                name: PbxSettings(
+                    port=pbxs[name].address[1],
+                    username=FULL_ACCOUNT.username,
+                    secret=SecretStr(FULL_ACCOUNT.secret),
+                )
+                for name in names
+            }
+            configured = Settings(pbx=accounts, data_dir=tmp_path / folder)
+            client = await stack.enter_async_context(running(configured, redis_url))
+            await ready(client)
+        stream = Stream(redis)
+        for name, pbx in pbxs.items():
+            call = await pbx.place("direct_did", pace="manual")
+            while Stage.ENDED not in call.stages:
+                await call.proceed()
+            while f"{name}-{call.uniqueid}" not in stream.newest:
+                await stream.until(CallState.ENDED)
+                stream.newest = {i: u for i, u in stream.newest.items() if u.call.pbx == name}
+            assert stream.newest[f"{name}-{call.uniqueid}"].call.end_reason == call.truth.end_reason
+        ends = [
+            update.call_id
+            for _, fields in await redis.xrange(bus.CALLS_STREAM)
+            if bus.decode_roster(fields) is None
+            and (update := bus.decode_update(fields)).call.state is CallState.ENDED
+        ]
+        assert len(ends) == len(set(ends)) == 3
