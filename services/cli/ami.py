@@ -1,4 +1,4 @@
-"""`callcard ami`: record what a PBX says, replay it offline, and find out why cards do not show."""
+"""`callcard ami`: record what a PBX says, replay or anonymize it, and find out why cards do not show."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from services.cli.recordings import anonymized, chunks, counted, progress, timin
 from shared.observability import configure_logging
 from shared.settings import PbxSettings, Settings, SettingsError, load_settings
 
-app = typer.Typer(help="Asterisk's manager interface: record, replay, doctor.", no_args_is_help=True)
+app = typer.Typer(help="Asterisk's manager interface: record, replay, anonymize, doctor.", no_args_is_help=True)
 
 # Bytes read at once while it is played at the pace of people.
 _SMALL = 1 << 12

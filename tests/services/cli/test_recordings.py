@@ -48,7 +48,7 @@ def start(
         stderr=subprocess.PIPE,
         cwd=folder,
         env=env | {"PYTHONPATH": str(Path(__file__).parents[3])} | settings,
-        preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
