@@ -159,7 +159,9 @@ class Book(Legs):
             self.end_leg(call, leg, LegEndReason.HANGUP, at)
         else:
             originated = call.originated and channel is call.anchor
-            reason = outcomes.by_hangup(cause, _answered_by_other(call, leg), call.caller_left, originated)
+            reason = outcomes.by_hangup(
+                cause, outcomes.answered_elsewhere(call, leg), call.caller_left, originated
+            )
             self.end_leg(call, leg, reason, at)
 
     def finish(self, call: CallRecord, at: datetime) -> None:
@@ -241,8 +243,3 @@ def is_first(channel: Channel) -> bool:
 def arrives(channel: Channel) -> bool:
     """True if the new channel brings a caller, rather than being called by the PBX."""
     return channel.state == RING or dialled(channel.exten) is not None
-
-
-def _answered_by_other(call: CallRecord, leg: LegRecord) -> bool:
-    own = call.anchor.leg if call.anchor is not None else None
-    return any(other.talking and other is not leg and other is not own for other in call.legs)

@@ -59,7 +59,7 @@ def dial_end(book: Book, event: AmiMessage, at: datetime) -> None:
     for channel, leg in _legs_behind(book, target):
         if leg.answered_at is not None or not leg.alive:
             continue
-        answered = any(other.talking for other in target.call.legs)
+        answered = outcomes.answered_elsewhere(target.call, leg)
         reason = outcomes.by_dial_status(status, channel.cause, answered)
         if reason is not None:
             if event.get("Forward"):

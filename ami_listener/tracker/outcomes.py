@@ -1,6 +1,6 @@
 """How calls, legs, transfers and queue stays ended: pure decisions on what is known at the end."""
 
-from ami_listener.tracker.state import CallRecord, QueueRecord, TransferRecord
+from ami_listener.tracker.state import CallRecord, LegRecord, QueueRecord, TransferRecord
 from shared.contracts.call import (
     CallEndReason,
     Direction,
@@ -81,6 +81,17 @@ def by_hangup(
     if cause in _FAILED_CAUSES:
         return LegEndReason.FAILED
     return LegEndReason.NO_ANSWER if originated else LegEndReason.CANCELLED
+
+
+def answered_elsewhere(call: CallRecord, leg: LegRecord) -> bool:
+    """Did somebody else answer while this phone rang? Not so the agent who consults while he talks, nor the phone that
+    the PBX calls to connect it."""
+    own = call.anchor.leg if call.anchor is not None else None
+    since = leg.ringing_at or call.started_at
+    return any(
+        other.talking and other is not leg and other is not own and (other.answered_at or since) >= since
+        for other in call.legs
+    )
 
 
 def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutcome:

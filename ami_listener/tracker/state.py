@@ -163,6 +163,9 @@ class CallRecord:
     did_guessed: bool = False  # taken from a caller id; what is dialled later is better
     # the course
     queue: QueueRecord | None = None
+    asked: QueueRecord | None = (
+        None  # where an agent waits to consult somebody; the customer, if he is passed on
+    )
     legs: list[LegRecord] = field(default_factory=list)
     talking_to: str | None = None
     digits: list[DigitsRecord] = field(default_factory=list)

@@ -52,7 +52,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
                 book.move(channel, call, at)
                 if was_up and channel.call is call:
                     book.answer(channel, at)
-        _waits_on(call, other, at)
+    _waits_on(call, other, at)
     leg = _target_leg(call, far if call is near.call else near, givers)
     blonde = leg is None or leg.answered_at is None
     by = endpoint_of(event.get("OrigTransfererChannel", "")) or None
@@ -61,7 +61,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
         call,
         TransferKind.BLONDE if blonde else TransferKind.ATTENDED,
         by,
-        _dialled(other, givers) or _target_number(event, call, leg),
+        _dialled(other, far, givers) or _target_number(event, call, leg),
         call.legs.index(leg) if leg is not None else len(call.legs),
         None if blonde else TransferOutcome.ANSWERED,
         at,
@@ -125,8 +125,10 @@ def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | 
 
 def _waits_on(call: CallRecord, other: CallRecord, at: datetime) -> None:
     """The agent asked a queue for a colleague and passed the customer on before one answered: now he waits there."""
-    waiting = other.queue
-    if waiting is not None and waiting.left_at is None:
+    waiting = other.queue if other is not call else None
+    if call.asked is not None:
+        call.queue, call.asked = call.asked, None
+    elif waiting is not None and waiting.left_at is None:
         other.queue = replace(waiting, left_at=at, outcome=QueueOutcome.LEFT, view=None)
         call.queue = waiting
 
@@ -153,8 +155,10 @@ def _target_leg(call: CallRecord, far: Channel, givers: list[Channel]) -> LegRec
     return None
 
 
-def _dialled(consultation: CallRecord, givers: list[Channel]) -> str | None:
-    """What the agent dialled for a consultation on a second line: a colleague, a queue."""
+def _dialled(consultation: CallRecord, far: Channel, givers: list[Channel]) -> str | None:
+    """What the agent dialled to consult, over a Local channel or on a second line: a colleague, a queue."""
+    if far.helper and far.exten.isalnum():
+        return far.exten
     return consultation.did if consultation.anchor in givers and consultation.merged else None
 
 
