@@ -50,8 +50,12 @@ def asterisks(request: pytest.FixtureRequest) -> Iterator[dict[str, Asterisk]]:
     running = {f"{f}-{n}": pbx.start(f, _WRAPUP) for f in wanted for n in range(_LANES[f])}
     failed_before = request.session.testsfailed
     yield running
+    keep = request.session.testsfailed > failed_before
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    for name, asterisk in running.items():
+        if keep and reporter is not None:
+            reporter.write_line(f"\nAsterisk's log of {name}: {asterisk.folder / 'log' / 'full.log'}")
     with ThreadPoolExecutor(len(running) or 1) as together:
-        keep = request.session.testsfailed > failed_before
         list(together.map(lambda asterisk: pbx.stop(asterisk, keep=keep), running.values()))
 
 
