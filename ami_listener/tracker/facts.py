@@ -85,7 +85,7 @@ def user_event(book: Book, event: AmiMessage, at: datetime) -> None:
     elif name == "Callcard":
         facts = [(key, value) for key, value in event.items() if key not in _USUAL]
         # Each is learned, hence a list: a dialplan says the presentation of every caller, which is rarely news.
-        if any([_learn(book, channel, key, value, at) for key, value in facts]):
+        if any([_learn(book, channel, key, value, at) for key, value in facts]):  # noqa: C419
             book.note(channel.call, "facts")
 
 

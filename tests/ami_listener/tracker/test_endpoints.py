@@ -91,6 +91,7 @@ def test_endpoint_is_the_name_without_its_tail(channel: str, endpoint: str) -> N
         # Wazo: random names, contexts that tell
         ("PJSIP/p4t8xo2k-00000001", "ctx-acme-internal-7d0c", "1001", AGENT),
         ("PJSIP/hf7c0sqa-00000001", "ctx-acme-incall-7d0c", "79001112233", TRUNK),
+        ("PJSIP/hf7c0sqa-00000001", "incall", "79001112233", TRUNK),
         ("PJSIP/hf7c0sqa-00000001", "from-extern", "79001112233", TRUNK),
         # Asterisk GUI, Grandstream
         ("SIP/6001-00000001", "DLPN_DialPlan1", "6001", AGENT),
