@@ -13,7 +13,7 @@ from ami_listener.follower import PbxFollower
 from ami_listener.lease import Lease, LeaseKeeper, Standing
 from ami_listener.metrics import ListenerMetrics
 from ami_listener.publisher import Publisher
-from ami_listener.spool import Spool
+from ami_listener.spool import claim_spool
 from shared.bus import connect_redis
 from shared.contracts.call import PbxLink
 from shared.settings import Settings
@@ -31,7 +31,7 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
     Neither a PBX nor Redis needs to be there at the start: both are waited for, and /readyz says so.
     """
     redis = connect_redis(redis_url)
-    spool = Spool(settings.data_dir / "spool" / "ended-calls.jsonl")
+    spool = claim_spool(settings.data_dir / "spool")
     owner = secrets.token_hex(8)
     leases = {name: Lease(name, owner) for name in settings.pbx}
     followers: dict[str, PbxFollower] = {}
@@ -61,6 +61,7 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
         await asyncio.gather(publishing, keeping, return_exceptions=True)
         await publisher.finish(_FINISH_SECONDS)
         await keeper.release(_FINISH_SECONDS)
+        spool.close()
         await redis.aclose()
 
 

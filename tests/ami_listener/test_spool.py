@@ -1,10 +1,12 @@
 """Ended calls on disk."""
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
-from ami_listener.spool import Spool
+from ami_listener.spool import Spool, claim_spool
 
 
 def lines(spool: Spool, size: int = 10, skip: int = 0) -> list[bytes]:
@@ -63,3 +65,54 @@ def test_a_disk_that_takes_nothing_is_an_answer_not_an_error(tmp_path: Path) -> 
     spool = Spool(tmp_path / "file" / "ended.jsonl")
     assert not spool.add(b"x")
     assert spool.refused == 1
+
+
+def test_a_disk_that_fills_up_in_mid_line_leaves_whole_lines(path: Path) -> None:
+    """A limit on the file's size, as the kernel enforces it, takes what still fits, like a full disk."""
+    spool = Spool(path)
+    assert spool.add(b"1234567")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12, before[1]))
+    try:
+        assert not spool.add(b"abcdefgh")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == b"1234567\n"
+    assert spool.add(b"next")
+    assert lines(spool) == [b"1234567", b"next"]
+    assert (spool.count, spool.size) == (2, path.stat().st_size)
+
+
+class TestSharedFolder:
+    def test_each_process_has_a_file_of_its_own(self, tmp_path: Path) -> None:
+        one, two = claim_spool(tmp_path), claim_spool(tmp_path)
+        one.add(b"one")
+        two.add(b"two")
+        assert (lines(one), lines(two)) == ([b"one"], [b"two"])
+        one.clear()
+        assert lines(two) == [b"two"]
+
+    def test_what_one_that_is_gone_left_is_taken_in(self, tmp_path: Path) -> None:
+        one, two = claim_spool(tmp_path), claim_spool(tmp_path)
+        one.add(b"one")
+        two.add(b"two")
+        two.close()
+        one.close()
+        again = claim_spool(tmp_path)
+        assert lines(again) == [b"one", b"two"]
+        again.clear()
+        assert list(tmp_path.glob("*.jsonl")) == []
+
+    def test_what_one_that_lives_has_is_left_alone(self, tmp_path: Path) -> None:
+        one, two = claim_spool(tmp_path), claim_spool(tmp_path)
+        two.add(b"two")
+        one.close()
+        again = claim_spool(tmp_path)
+        assert lines(again) == []
+        assert lines(two) == [b"two"]
+
+    def test_a_folder_that_takes_nothing_is_no_reason_not_to_start(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("in the way")
+        assert not claim_spool(tmp_path / "file").add(b"x")
