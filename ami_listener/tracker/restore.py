@@ -56,7 +56,7 @@ def claim(book: Book, names: dict[str, tuple[str, datetime]]) -> None:
         for name, leg in call.remembered.legs.items():
             linkedid, made_at = names.get(name, ("", None))
             began = leg.ringing_at or leg.answered_at
-            if made_at is None or began is None or made_at > began + _SAME_CHANNEL:
+            if not leg.alive or made_at is None or began is None or made_at > began + _SAME_CHANNEL:
                 continue
             if linkedid and linkedid not in book.by_linkedid:
                 book.by_linkedid[linkedid] = call
@@ -97,7 +97,8 @@ def settle(book: Book, found: Iterable[Channel], at: datetime, *, all_known: boo
             _find_anchor(call, real)
         if all_known:
             for leg in remembered.legs.values():
-                book.end_leg(call, leg, LegEndReason.UNKNOWN, at)
+                if leg.alive:
+                    book.end_leg(call, leg, LegEndReason.UNKNOWN, at)
         if not call.channels:
             call.blind_end = True
             book.finish(call, at)
@@ -115,6 +116,8 @@ def settle(book: Book, found: Iterable[Channel], at: datetime, *, all_known: boo
 def _about(call: CallRecord, channel: Channel) -> None:
     call.anchor = channel
     call.picked_up_by_dialplan = channel.state == UP and channel.leg is None
+    if call.state is CallState.HELD and not any(leg.talking for leg in call.legs):
+        call.parked = channel  # nobody holds him, so he waits to be fetched
 
 
 def _find_anchor(call: CallRecord, real: list[Channel]) -> None:
@@ -151,7 +154,7 @@ def _record(book: Book, call: Call) -> CallRecord:
         variables=dict(call.variables),
         timeline=list(call.timeline),
         answered_at=call.answered_at,
-        remembered=Remembered({leg.channel: leg for leg in legs if leg.alive}, book.round),
+        remembered=Remembered({leg.channel: leg for leg in legs}, book.round),
     )
     if call.queue is not None:
         stay = call.queue

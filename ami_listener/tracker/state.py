@@ -122,7 +122,7 @@ class HoldRecord:
 class Remembered:
     """What a call that a listener before us has told of still waits for.
 
-    legs: those that were not over, by channel name, until their channel shows up. round: of the last resync then; the
+    legs: by channel name, until their channel shows up; one that is over may have a channel for a moment still. round: of the last resync then; the
     next one may judge what did not show up as gone.
     """
 
