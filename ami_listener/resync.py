@@ -8,6 +8,8 @@ from ami_listener.tracker.snapshot import PbxSnapshot
 
 # A PBX with thousands of channels writes its list in one go; longer than this it is in trouble.
 _LIST_SECONDS = 30.0
+# AST_STATE_UP: a channel that may be in a bridge.
+_UP = "6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,30 @@ async def _channels(connection: AmiConnection, missing: list[str]) -> list[AmiMe
             return [_from_status(item) for item in items if item.event == "Status"]
         missing += refused
         return None
-    return [item for item in channels if item.event == "CoreShowChannel"]
+    rows = [item for item in channels if item.event == "CoreShowChannel"]
+    if any("BridgeId" not in row and row.get("ChannelState") == _UP for row in rows):
+        await _add_bridges(connection, rows, missing)
+    return rows
+
+
+async def _add_bridges(connection: AmiConnection, rows: list[AmiMessage], missing: list[str]) -> None:
+    """Who talks with whom, asked for bridge by bridge where the list of channels does not say it."""
+    bridges = await _list(connection, "BridgeList", missing, "who talks with whom is known from events only")
+    by_uniqueid = {row.get("Uniqueid", ""): row for row in rows}
+    for bridge in bridges or ():
+        bridge_id = bridge.get("BridgeUniqueid", "")
+        if bridge.event != "BridgeListItem" or not bridge_id or bridge.get("BridgeNumChannels") == "0":
+            continue
+        try:
+            members = await connection.action_list(
+                "BridgeInfo", timeout=_LIST_SECONDS, BridgeUniqueid=bridge_id
+            )
+        except ActionFailed:
+            continue  # it is over already; its end comes as an event
+        for member in members:
+            row = by_uniqueid.get(member.get("Uniqueid", ""))
+            if member.event == "BridgeInfoChannel" and row is not None:
+                row["BridgeId"] = bridge_id
 
 
 def _from_status(item: AmiMessage) -> AmiMessage:

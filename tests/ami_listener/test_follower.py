@@ -207,6 +207,32 @@ async def test_status_stands_in_for_the_list_of_channels(stub: AmiStub) -> None:
         assert len(f.follower.tracker.open_calls()) == 1
 
 
+async def test_who_talks_with_whom_is_asked_where_the_list_of_channels_does_not_say_it(
+    stub: AmiStub,
+) -> None:
+    caller = {**RINGING, "ChannelState": "6"}
+    agent = {**caller, "Channel": "PJSIP/101-00000002", "Context": "from-internal", "Uniqueid": "1.2"}
+    async with following(stub) as f:
+        session = await stub.session()
+        asked = await session.next("CoreShowChannels")
+        session.items(asked, "CoreShowChannel", [caller, agent], "CoreShowChannelsComplete")
+        bridges = [
+            {"BridgeUniqueid": "b-1", "BridgeNumChannels": "2"},
+            {"BridgeUniqueid": "b-2", "BridgeNumChannels": "0"},
+            {"BridgeUniqueid": "b-3", "BridgeNumChannels": "1"},
+        ]
+        session.items(await session.next("BridgeList"), "BridgeListItem", bridges, "BridgeListComplete")
+        asked = await session.next("BridgeInfo")
+        assert asked["BridgeUniqueid"] == "b-1"
+        members = [{"Uniqueid": "1.1"}, {"Uniqueid": "1.2"}]
+        session.items(asked, "BridgeInfoChannel", members, "BridgeInfoComplete")
+        session.answer(await session.next("BridgeInfo"), "Error", Message="Bridge not found")  # over by now
+        await tell_rest(session)
+        await f.settled()
+        (call,) = f.follower.tracker.open_calls()
+        assert (call.state, call.talking_to) == (CallState.ANSWERED, "PJSIP/101")
+
+
 async def test_a_pbx_too_busy_to_answer_is_asked_again(
     stub: AmiStub, monkeypatch: pytest.MonkeyPatch, logs: Logs
 ) -> None:
