@@ -38,6 +38,7 @@ class Engine:
         self.pbx = Pbx(config, self.rng, started)
         self.open: dict[str, Call] = {}
         self.truth: deque[Truth] = deque(maxlen=KEPT_TRUTHS)
+        self.ended = 0  # calls, since the beginning; consultations are not counted
         self._on_stage = on_stage
         self._heap: list[tuple[float, int, int, Call | None]] = []
         self._sequence = 0
@@ -202,6 +203,7 @@ class Engine:
             self._on_stage(call, stage)
 
     def _close(self, call: Call) -> None:
+        self.ended += 1
         self.open.pop(call.uniqueid, None)
         call.wait = None
         call.ticket += 1

@@ -63,6 +63,7 @@ class AmiServer:
         self.clients: set[Client] = set()
         self.thawed = asyncio.Event()
         self.thawed.set()
+        self._logged_in = asyncio.Event()
         self._before = before
         self._after = after
         self._server: asyncio.Server | None = None
@@ -90,6 +91,12 @@ class AmiServer:
         for client in list(self.clients):
             client.writer.transport.abort()
         self.clients.clear()
+
+    async def watched(self) -> None:
+        """Return when some client is logged in and hears events."""
+        while not any(client.session.mask for client in self.clients):
+            self._logged_in.clear()
+            await self._logged_in.wait()
 
     @property
     def frozen(self) -> bool:
@@ -182,6 +189,7 @@ class AmiServer:
             return False
         mask = Category.parse(request.get("Events")) if "events" in request.fields else Category.ALL
         client.session.log_in(account, Category.NONE if mask is None else mask)
+        self._logged_in.set()
         text = success(request, "Authentication accepted")
         pbx = self.engine.pbx
         if client.session.mask & Category.SYSTEM:

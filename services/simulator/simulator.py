@@ -97,6 +97,7 @@ class Simulator:
         self.engine = Engine(self.config, self._epoch, self._staged)
         self._server = AmiServer(self.engine, self.tick, self.flush, on_sent)
         self._handles: dict[Call, SimCall] = {}
+        self._counted: list[tuple[int, asyncio.Future[None]]] = []
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -184,10 +185,21 @@ class Simulator:
         self.engine.stop_traffic()
 
     async def quiet(self) -> None:
-        """Return when no call is going on and none is to come."""
-        while self.engine.open or self.engine.due is not None:
+        """Return when nothing is to come by itself: no calls but those in manual pace."""
+        while self.engine.due is not None:
             self._idle.clear()
             await self._idle.wait()
+
+    async def ended(self, calls: int) -> None:
+        """Return when so many calls have ended since the start."""
+        if self.engine.ended < calls:
+            future = asyncio.get_running_loop().create_future()
+            self._counted.append((calls, future))
+            await future
+
+    async def watched(self) -> None:
+        """Return when some client is logged in and hears events."""
+        await self._server.watched()
 
     # ---- faults --------------------------------------------------------------------------------------------------
 
@@ -296,6 +308,10 @@ class Simulator:
         await asyncio.sleep(0)
 
     def _staged(self, call: Call, stage: Stage) -> None:
+        if stage is Stage.ENDED:
+            for count, future in self._counted:
+                if self.engine.ended >= count and not future.done():
+                    future.set_result(None)
         handle = self._handles.get(call)
         if handle is not None:
             handle.reaches(stage)

@@ -23,8 +23,8 @@ TO_A_QUEUE: Sequence[Step] = ("part", "transfer", "report", "drop", "move")
 BY_FEATURE: Sequence[Step] = ("transfer", "part", "report", "move", "drop")
 
 FEATURE_BLIND = "*1"
-NOBODY = "199"
-"""An extension of the dialplan's range that no phone has."""
+NOBODY = "999"
+"""An extension that no phone has; those of the phones begin at 101."""
 QUEUE_BASE = 801
 """Extension of the first queue, for transfers; the others follow."""
 
