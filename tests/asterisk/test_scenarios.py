@@ -9,6 +9,8 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -25,7 +27,8 @@ from tests.asterisk.lanes import Lane, Lanes
 from tests.asterisk.pbx import Asterisk, Flavour
 from tests.e2e.stack import product
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="module")]
+# A test waits for its scenario's turn; the first one, for nine Asterisks and the product.
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
 # Calls wait most of their time: these take two slow cores a third of theirs.
 _LANES = {Flavour.V22: 3, Flavour.V16: 3, Flavour.V16_CHAN_SIP: 3}
@@ -35,8 +38,16 @@ _WRAPUP = 1
 _NAMES = [name for name in further.ALL if name != "asterisk_restart"]
 # Asks for what only chan_pjsip has.
 _PJSIP_ONLY = {"live_state_snapshot"}
+# Strict: when it is mended, the test fails until it is taken out here.
+_ENDS_LATE = "a call in a conference ends when the last agent leaves, not when the customer does"
+_KNOWN = {"conference_of_three": _ENDS_LATE, "conference_by_transfer": _ENDS_LATE}
 SCENARIOS = [
-    (flavour, name)
+    pytest.param(
+        flavour,
+        name,
+        id=f"{name}-{flavour}",
+        marks=[pytest.mark.xfail(strict=True, reason=_KNOWN[name])] if name in _KNOWN else [],
+    )
     for name in _NAMES
     for flavour in Flavour
     if not (flavour is Flavour.V16_CHAN_SIP and name in _PJSIP_ONLY)
@@ -83,8 +94,12 @@ async def lanes(
     await redis.flushall()
     await redis.aclose()
     here = {asterisk.flavour for asterisk in asterisks.values()}
-    wanted = [item.callspec.params for item in request.session.items if item.path == request.path]
-    lanes = Lanes([(one["flavour"], one["scenario"]) for one in wanted if one["flavour"] in here])
+    wanted: list[tuple[Any, Any]] = [
+        (item.callspec.params["flavour"], item.callspec.params["scenario"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path
+    ]
+    lanes = Lanes([(flavour, name) for flavour, name in wanted if flavour in here])
     async with AsyncExitStack() as running:
         engine = create_engine(lanes_database)
         running.push_async_callback(engine.dispose)
@@ -103,7 +118,7 @@ async def lanes(
 
 
 # Scenarios are played in the order of the tests, several at once: a test waits for its own only.
-@pytest.mark.parametrize(("flavour", "scenario"), SCENARIOS, ids=[f"{name}-{f}" for f, name in SCENARIOS])
+@pytest.mark.parametrize(("flavour", "scenario"), SCENARIOS)
 async def test_stored_calls_are_what_happened(flavour: Flavour, scenario: str, lanes: Lanes) -> None:
     why_not = pbx.installed(flavour)
     if why_not:
@@ -113,15 +128,23 @@ async def test_stored_calls_are_what_happened(flavour: Flavour, scenario: str, l
 
     assert played.failed is None, played.failed
     assert truth.deviations(played.lines, played.calls, played.originated) == []
-    told = text(played.calls).replace(" SIP/", " PJSIP/")
-    assert _comparable(told) == _comparable((GOLDEN / f"{scenario}.txt").read_text())
+    assert _comparable(text(played.calls)) == _comparable(_golden(flavour, scenario).read_text())
+
+
+def _golden(flavour: Flavour, scenario: str) -> Path:
+    """A flavour has a recording of its own where it tells something otherwise."""
+    own = GOLDEN / flavour / f"{scenario}.txt"
+    return own if own.exists() else GOLDEN / f"{scenario}.txt"
 
 
 def _comparable(calls: str) -> list[list[str]]:
-    """Without what differs from one run to the next: identities, seconds, causes of hanging up, who of those that
-    ring together rings first. One list of lines a call."""
+    """Without what differs from one run to the next (identities, seconds, causes of hanging up, who of those that
+    ring together rings first, what channels are called), and without the way there, which is not stored. One list
+    of lines a call."""
     found: list[list[str]] = []
-    for line in calls.splitlines():
+    for line in calls.replace(" SIP/", " PJSIP/").splitlines():
+        if not line or line.startswith("  went "):
+            continue
         line = re.sub(r" ?\(cause \w+\)", "", re.sub(r"\b\d+\.\d\b", "#", line))
         if line.startswith(" "):
             found[-1].append(line.strip())

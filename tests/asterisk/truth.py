@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.contracts.call import Call, Direction, Leg, LegEndReason
+from shared.contracts.call import Call, CallState, Direction, Leg, LegEndReason
 from shared.phone import normalise
 from tests.asterisk.calls.softphone import Call as Dialog
 from tests.asterisk.calls.softphone import Phone, user_of
@@ -113,9 +113,12 @@ def _calls(world: Sequence[Line], calls: Sequence[Call], originated: int) -> Ite
     dialled = [line for line in world if line.outgoing]
     if len(calls) != len(dialled) + originated:
         yield f"{len(dialled)} dialled and {originated} originated, but {len(calls)} calls are stored"
+    for one in calls:
+        if one.state is not CallState.ENDED or one.gap:
+            yield f"{one.call_id} ({one.caller.endpoint} to {one.did}): stored as {one.state}, gap {one.gap}"
     left = sorted(calls, key=lambda call: call.started_at)
     for line in dialled:
-        call = next((call for call in left if _began(line, call)), None)
+        call = next((one for one in left if _began(line, one)), None)
         if call is None:
             yield f"no call for: {line}"
             continue
@@ -128,7 +131,7 @@ def _calls(world: Sequence[Line], calls: Sequence[Call], originated: int) -> Ite
             yield f"{line}: the caller is stored as {call.caller.number}"
         yield from _moment(line, "began", line.began_at, call.started_at)
         # A consultation ends for the record when its two lines are made into one, not when the phones notice.
-        if from_trunk and not call.gap:
+        if from_trunk:
             yield from _moment(line, "ended", line.ended_at, call.ended_at)
 
 
@@ -149,7 +152,7 @@ def _ends(world: Sequence[Line], calls: Iterable[Call]) -> Iterator[str]:
     for line in world:
         if line.outgoing:
             continue
-        end = next((end for end in rung if end.legs[0].endpoint == line.endpoint), None)
+        end = next((one for one in rung if one.legs[0].endpoint == line.endpoint), None)
         if end is None:
             yield f"{line}: no leg for it"
             continue
@@ -163,8 +166,8 @@ def _ends(world: Sequence[Line], calls: Iterable[Call]) -> Iterator[str]:
         if end.last.end_reason not in allowed:
             words = " or ".join(sorted(allowed))
             yield f"{line}: its leg is stored as {end.last.end_reason}, it was {words}"
-    for end in rung:
-        yield f"a leg of {end.legs[0].channel} is stored as having rung, and no phone did"
+    for unheard in rung:
+        yield f"a leg of {unheard.legs[0].channel} is stored as having rung, and no phone did"
 
 
 def _allowed(line: Line) -> set[LegEndReason]:
