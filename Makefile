@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_SYSTEM_CERTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo setup dev desk test test-desk test-asterisk test-browser bench lint format types lock schemas clean
+.PHONY: help demo setup dev desk test test-desk test-asterisk test-browser bench soak lint format types lock schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -73,6 +73,9 @@ test-browser: dev desk ## the desk in a real Chromium (installs it when root and
 
 bench: dev desk ## what it costs, as ratios taken in one run
 	$(BIN)/python -m bench
+
+soak: dev ## 100,000 calls of every kind through the real pieces: truth beside record (some 20 minutes)
+	$(BIN)/python -m bench.soak
 
 lint: dev ## style, types, the import contract
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ _COMMANDS = {
     "db": ("services.cli.admin", "db", "The database's schema."),
     "agent": ("services.cli.admin", "agent", "Agents: who signs in, and whose phone is whose."),
     "apikey": ("services.cli.admin", "apikey", "Keys for other systems (CRM) to call the REST API."),
-    "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, doctor."),
+    "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }
 
 
