@@ -40,7 +40,7 @@ STEPS = 200
 """Engine steps between two looks at the ended calls."""
 
 
-def configuration(seed: int, mix: Iterable[str] = SCENARIOS) -> SimulatorConfig:
+def configuration(seed: int, mix: Iterable[str] = SCENARIOS, *, time_scale: float = 1.0) -> SimulatorConfig:
     """A PBX on which every kind of call comes equally often."""
     agents = make_agents(AGENTS)
     members = agents[:MEMBERS]
@@ -51,6 +51,7 @@ def configuration(seed: int, mix: Iterable[str] = SCENARIOS) -> SimulatorConfig:
         calls_per_second=CALLS_PER_SECOND,
         seed=seed,
         mix=dict.fromkeys(mix, 1.0),
+        time_scale=time_scale,
         epoch=EPOCH,
     )
 

@@ -78,7 +78,8 @@ class Piece:
                                 return
                             said = answer.text
                         await asyncio.sleep(LOOK_AGAIN)
-        raise RuntimeError(f"{self.name} is not ready: it says {said}\n{log.read_text()[-2000:]}")
+        written = await asyncio.to_thread(log.read_text)
+        raise RuntimeError(f"{self.name} is not ready: it says {said}\n{written[-2000:]}")
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """AMI packets as text: the classes of manager.conf and how events are written on the wire."""
 
 from enum import IntFlag
+from functools import lru_cache
 from typing import NamedTuple
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"
@@ -81,6 +82,10 @@ def headers(*pairs: tuple[str, object]) -> str:
 
 def packet(event: str, category: int, body: str, uniqueid: str = "") -> Packet:
     """An event with its `Privilege` line, as manager.c writes it."""
-    return Packet(
-        event, category, f"Event: {event}\r\nPrivilege: {PRIVILEGE[category]}\r\n{body}\r\n", uniqueid
-    )
+    text = f"{_head(event, category)}{body}\r\n"
+    return Packet(event, category, text, uniqueid)
+
+
+@lru_cache(maxsize=256)  # every event has one head; there are some fifty
+def _head(event: str, category: int) -> str:
+    return f"Event: {event}\r\nPrivilege: {PRIVILEGE[category]}\r\n"

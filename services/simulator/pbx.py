@@ -347,25 +347,18 @@ class Pbx:
 
     def cdr(self, channel: Channel, peer: Channel | None, answered: float | None, disposition: str) -> None:
         """The accounting record of one leg."""
-        body = headers(
-            ("AccountCode", ""),
-            ("Source", channel.number or ""),
-            ("Destination", channel.exten),
-            ("DestinationContext", channel.context),
-            ("CallerID", f'"{channel.party or ""}" <{channel.number or ""}>'),
-            ("Channel", channel.name),
-            ("DestinationChannel", peer.name if peer else ""),
-            ("LastApplication", channel.app),
-            ("LastData", channel.app_data),
-            ("StartTime", wall_clock(channel.created)),
-            ("AnswerTime", wall_clock(answered) if answered else ""),
-            ("EndTime", wall_clock(self.now)),
-            ("Duration", int(self.now - channel.created)),
-            ("BillableSeconds", int(self.now - answered) if answered else 0),
-            ("Disposition", disposition),
-            ("AMAFlags", "DOCUMENTATION"),
-            ("UniqueID", channel.uniqueid),
-            ("UserField", ""),
+        body = (
+            f"AccountCode: \r\nSource: {channel.number or ''}\r\nDestination: {channel.exten}\r\n"
+            f"DestinationContext: {channel.context}\r\n"
+            f'CallerID: "{channel.party or ""}" <{channel.number or ""}>\r\n'
+            f"Channel: {channel.name}\r\nDestinationChannel: {peer.name if peer else ''}\r\n"
+            f"LastApplication: {channel.app}\r\nLastData: {channel.app_data}\r\n"
+            f"StartTime: {wall_clock(channel.created)}\r\n"
+            f"AnswerTime: {wall_clock(answered) if answered else ''}\r\nEndTime: {wall_clock(self.now)}\r\n"
+            f"Duration: {int(self.now - channel.created)}\r\n"
+            f"BillableSeconds: {int(self.now - answered) if answered else 0}\r\n"
+            f"Disposition: {disposition}\r\nAMAFlags: DOCUMENTATION\r\nUniqueID: {channel.uniqueid}\r\n"
+            "UserField: \r\n"
         )
         self.out.append(packet("Cdr", CDR, body))
 
@@ -456,12 +449,9 @@ class Pbx:
         agent = device.agent
         if agent:
             status, text = HINT_STATUS[state]
-            body = headers(
-                ("Exten", agent.extension),
-                ("Context", "internal"),
-                ("Hint", endpoint),
-                ("Status", status),
-                ("StatusText", text),
+            body = (
+                f"Exten: {agent.extension}\r\nContext: internal\r\nHint: {endpoint}\r\n"
+                f"Status: {status}\r\nStatusText: {text}\r\n"
             )
             self.out.append(packet("ExtensionStatus", CALL, body))
         self.device_state(endpoint, state)
