@@ -138,8 +138,8 @@ def _golden(flavour: Flavour, scenario: str) -> Path:
 
 
 def _comparable(calls: str) -> list[list[str]]:
-    """Without what differs from one run to the next (identities, seconds, causes of hanging up, who of those that
-    ring together rings first, what channels are called), and without the way there, which is not stored. One list
+    """Without what differs from one run to the next (identities, seconds, causes of hanging up, the order of what
+    happens at once, what channels are called), and without the way there, which is not stored. One list
     of lines a call."""
     found: list[list[str]] = []
     for line in calls.replace(" SIP/", " PJSIP/").splitlines():
@@ -150,4 +150,4 @@ def _comparable(calls: str) -> list[list[str]]:
             found[-1].append(line.strip())
         else:
             found.append([line.partition(": ")[2]])
-    return [[call[0], *sorted(call[1:])] for call in found]
+    return sorted([call[0], *sorted(call[1:])] for call in found)

@@ -146,9 +146,8 @@ def _ends(world: Sequence[Line], calls: Iterable[Call]) -> Iterator[str]:
         for leg in call.legs:
             by_channel.setdefault(leg.channel, []).append(leg)
     # Without a ring it is a phone that dialled itself into the call: pick-up, fetching from the park, a conference.
-    rung = sorted(
-        (end for legs in by_channel.values() if (end := _End(tuple(legs))).rang), key=lambda e: e.began_at
-    )
+    ends = [_End(tuple(legs)) for legs in by_channel.values()]
+    rung = sorted((one for one in ends if one.rang), key=lambda one: one.began_at)
     for line in world:
         if line.outgoing:
             continue
