@@ -9,6 +9,8 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from ami_listener.agents import AgentPhoneBook
+from ami_listener.floor_publisher import FloorPublisher
 from ami_listener.follower import PbxFollower
 from ami_listener.lease import Lease, LeaseKeeper, Standing
 from ami_listener.metrics import ListenerMetrics
@@ -36,6 +38,7 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
     leases = {name: Lease(name, owner) for name in settings.pbx}
     followers: dict[str, PbxFollower] = {}
     publisher = Publisher(redis, spool, leases.values(), on_refused=lambda: keeper.look())
+    floors, phones = FloorPublisher(redis), AgentPhoneBook(redis)
     keeper = LeaseKeeper(
         redis,
         leases.values(),
@@ -44,10 +47,17 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
     )
     for name, pbx in settings.pbx.items():
         followers[name] = PbxFollower(
-            name, pbx, settings.country, publisher, leases[name], on_seeing=keeper.look
+            name, pbx, settings.country, publisher, floors, phones, leases[name], on_seeing=keeper.look
         )
-    publishing = asyncio.create_task(publisher.run(), name="publisher")
-    keeping = asyncio.create_task(keeper.run(), name="leases")
+    running = [
+        asyncio.create_task(part.run(), name=name)
+        for name, part in (
+            ("publisher", publisher),
+            ("floors", floors),
+            ("phones", phones),
+            ("leases", keeper),
+        )
+    ]
     try:
         for follower in followers.values():
             follower.start()
@@ -56,9 +66,10 @@ async def ami_listener(settings: Settings, *, redis_url: str) -> AsyncIterator[F
         for follower in followers.values():
             await follower.close()
         publisher.stop()
-        publishing.cancel()
-        keeping.cancel()
-        await asyncio.gather(publishing, keeping, return_exceptions=True)
+        floors.stop()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await publisher.finish(_FINISH_SECONDS)
         await keeper.release(_FINISH_SECONDS)
         spool.close()

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.connection import AmiAccount, AmiConnection, AmiError
+from ami_listener.floor.events import FLOOR_WANTED
 from ami_listener.message import AmiMessage
 from ami_listener.privileges import classes_for, filters
 from ami_listener.tracker.endpoints import EndpointKind, EndpointRules, endpoint_of
@@ -133,7 +134,7 @@ def _version(facts: Facts) -> list[Finding]:
 
 
 def _classes(facts: Facts, variables: frozenset[str]) -> list[Finding]:
-    wanted = WANTED | {"FullyBooted"} | ({"VarSet"} if variables else set())
+    wanted = WANTED | FLOOR_WANTED | {"FullyBooted"} | ({"VarSet"} if variables else set())
     needed = classes_for(wanted) or frozenset(_WITHOUT_CLASS)
     certain = facts.read is not None
     readable = (facts.read or frozenset()) | facts.seen_classes
@@ -201,7 +202,9 @@ def _unfiltered(facts: Facts, variables: frozenset[str]) -> Finding:
             "The account may not filter events, so the PBX sends more than is needed; it is dropped here.",
             "On a busy PBX add system to write=, or an eventfilter= line, to save its CPU.",
         )
-    lines = "\n".join(f"eventfilter = {expression}" for expression in filters(WANTED | {"VarSet"}, variables))
+    lines = "\n".join(
+        f"eventfilter = {expression}" for expression in filters(WANTED | FLOOR_WANTED | {"VarSet"}, variables)
+    )
     return Finding(
         Level.WARN,
         "The account may not filter events, so for a few channel variables the PBX sends every VarSet and Newexten,"

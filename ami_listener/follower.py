@@ -1,4 +1,4 @@
-"""Following one PBX: its link feeds the tracker, the tracker's updates go to the publisher."""
+"""Following one PBX: its link feeds the tracker and the floor, what they say goes to the publishers."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,12 @@ from datetime import datetime
 
 from redis.exceptions import RedisError
 
+from ami_listener.agents import AgentPhoneBook, rules_for
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.connection import ActionTimeout, AmiAccount, AmiConnection, LinkLost
+from ami_listener.floor.events import FLOOR_WANTED
+from ami_listener.floor.floor import Floor
+from ami_listener.floor_publisher import FloorPublisher
 from ami_listener.lease import Lease
 from ami_listener.message import AmiMessage
 from ami_listener.publisher import Publisher
@@ -17,7 +21,6 @@ from ami_listener.tracker.events import WANTED
 from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import PbxLink, PbxRoster, PbxStatus
 from shared.observability import logger
-from shared.phone import normalise
 from shared.settings import PbxSettings
 
 # A third of the time a status lives in Redis, so that one lost write does not look like a dead listener.
@@ -45,6 +48,8 @@ class PbxFollower:
         settings: PbxSettings,
         country: str,
         publisher: Publisher,
+        floors: FloorPublisher,
+        phones: AgentPhoneBook,
         lease: Lease,
         *,
         on_seeing: Callable[[], None] = lambda: None,
@@ -55,16 +60,28 @@ class PbxFollower:
         self.taken_over = 0
         self._clock = clock or SystemClock()
         self._publisher = publisher
+        self._floors = floors
         self._on_seeing = on_seeing
         self.lease = lease
         self._log = logger("follower").bind(pbx=name)
-        self.tracker = Tracker(name, endpoint_rules(settings, settings.country or country))
+        self._settings, self._country, self._phones = settings, country, phones
         self.status = PbxStatus(pbx=name, link=PbxLink.CONNECTING, since=self._clock.now())
+        self.tracker = Tracker(name, self._rules())
+        self.floor = Floor(
+            name, self._rules(), self.tracker.stamp, call_of=self.tracker.call_id_of, wrapup=settings.wrapup
+        )
+        phones.on_change(self._agents_changed)
         account = AmiAccount(
             settings.host, settings.port, settings.username, settings.secret.get_secret_value()
         )
         self.connection = make_connection(
-            name, account, on_event=self._on_event, on_link=self._on_link, wanted=WANTED, clock=clock
+            name,
+            account,
+            on_event=self._on_event,
+            on_link=self._on_link,
+            wanted=WANTED | FLOOR_WANTED,
+            variables=frozenset(settings.variables),
+            clock=clock,
         )
         self._resync_wanted = asyncio.Event()
         self._problems_logged = 0
@@ -121,6 +138,7 @@ class PbxFollower:
         found = tracker.remember([u for u in recalled.open if u.call_id not in ended], now)
         for update in tracker.resend(now):
             self._publisher.offer(update)
+        self.floor.resend()
         self._publish(self.status)
         self.taken_over += 1
         self._log.info(
@@ -144,9 +162,32 @@ class PbxFollower:
             return
         for update in self.tracker.handle(event, at):
             self._publisher.offer(update)
-        if self.tracker.problems != self._problems_logged:
-            self._problems_logged = self.tracker.problems
-            self._log.error("the tracker could not use an event", problem=self.tracker.last_problem)
+        if self.floor.handle(event, at):
+            self._offer_floor()
+        if self.problems != self._problems_logged:
+            self._problems_logged = self.problems
+            self._log.error(
+                "an event could not be used", problem=self.tracker.last_problem or self.floor.last_problem
+            )
+
+    @property
+    def problems(self) -> int:
+        """Events that a defect of ours made unusable."""
+        return self.tracker.problems + self.floor.problems
+
+    def _rules(self) -> EndpointRules:
+        return rules_for(self._settings, self._country, self._phones.endpoints(self.status.pbx))
+
+    def _agents_changed(self) -> None:
+        rules = self._rules()
+        self.tracker.use_rules(rules)
+        self.floor.know(rules)
+        self._offer_floor()
+
+    def _offer_floor(self) -> None:
+        # Its keys have no fence: two who write would tell the same, but nobody should be told it twice.
+        if self._publisher.speaks(self.status.pbx):
+            self._floors.offer(self.floor)
 
     def _on_link(self, link: PbxLink, detail: str | None) -> None:
         since = self.status.since if link is self.status.link else self._clock.now()
@@ -161,6 +202,7 @@ class PbxFollower:
     def _publish(self, status: PbxStatus) -> None:
         self.status = status.model_copy(update={"open_calls": len(self.tracker.open_calls())})
         self._publisher.offer_status(self.status)
+        self._offer_floor()
 
     async def _resync_when_wanted(self) -> None:
         while True:
@@ -183,6 +225,7 @@ class PbxFollower:
 
     async def _resync(self) -> None:
         self.tracker.begin_resync(self._clock.now())
+        self.floor.begin_resync()
         state = await read_pbx(self.connection)
         for sentence in state.missing:
             self._log.warning("the account may not read everything", missing=sentence)
@@ -201,6 +244,7 @@ class PbxFollower:
                     open=[call.call_id for call in self.tracker.open_calls()],
                 )
             )
+        self.floor.settle(state.floor, now)
         self._log.info(
             "the state of the PBX is read",
             channels=len(state.snapshot.channels) if state.snapshot is not None else None,
@@ -213,14 +257,3 @@ class PbxFollower:
         while True:
             self._publish(self.status)
             await self._clock.sleep(_HEARTBEAT_SECONDS)
-
-
-def endpoint_rules(settings: PbxSettings, country: str) -> EndpointRules:
-    """Which ends are ours, as the settings say; what they do not say is guessed."""
-    return EndpointRules(
-        agent_patterns=tuple(settings.agents),
-        trunk_patterns=tuple(settings.trunks),
-        internal_contexts=tuple(settings.internal_contexts),
-        inbound_contexts=tuple(settings.inbound_contexts),
-        normalise=lambda raw: normalise(raw, country),
-    )

@@ -33,16 +33,18 @@ class ListenerMetrics(Collector):
         bytes_ = CounterMetricFamily(
             "callcard_ami_problems", "Pieces of the AMI stream that could not be understood", labels=["pbx"]
         )
+        waiting = GaugeMetricFamily("callcard_queue_waiting", "Callers who wait in queues", labels=["pbx"])
         for follower in self._followers:
             label = [follower.status.pbx]
             up.add_metric(label, float(follower.status.link is PbxLink.UP))
             speaker.add_metric(label, float(self._publisher.speaks(follower.status.pbx)))
             taken.add_metric(label, follower.taken_over)
             calls.add_metric(label, len(follower.tracker.open_calls()))
+            waiting.add_metric(label, follower.floor.size()["waiting"])
             events.add_metric(label, follower.events)
-            bad.add_metric(label, follower.connection.events_failed + follower.tracker.problems)
+            bad.add_metric(label, follower.connection.events_failed + follower.problems)
             bytes_.add_metric(label, follower.connection.problems_seen)
-        yield from (up, speaker, taken, calls, events, bad, bytes_)
+        yield from (up, speaker, taken, calls, waiting, events, bad, bytes_)
         publisher = self._publisher
         yield CounterMetricFamily("callcard_updates_sent", "Call updates Redis took", value=publisher.sent)
         yield CounterMetricFamily("callcard_updates_lost", "Ended calls that were lost", value=publisher.lost)

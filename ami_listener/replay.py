@@ -76,7 +76,9 @@ class Replay:
     def __init__(self, pbx: str = "pbx", rules: EndpointRules | None = None) -> None:
         self.tracker = Tracker(pbx, rules)
         self.stumbled: list[str] = []
-        self._framer = AmiFramer(WANTED | _ALSO_WANTED)
+        variables = rules.variables if rules is not None else frozenset[str]()
+        wanted = WANTED | _ALSO_WANTED | ({"VarSet"} if variables else frozenset())
+        self._framer = AmiFramer(wanted, variables=variables)
         self._end = _End()
 
     def steps(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ami_listener.connection import ActionFailed, AmiConnection
+from ami_listener.floor.snapshot import FloorSnapshot
 from ami_listener.message import AmiMessage
 from ami_listener.tracker.snapshot import PbxSnapshot
 
@@ -16,24 +17,25 @@ _UP = "6"
 class PbxState:
     """What the PBX let us read.
 
-    snapshot: None if it does not let this account list its channels; then nothing can be settled.
+    snapshot: None if it does not let this account list its channels; then no call can be settled.
+    floor: its queues and phones, as far as they may be seen.
     version: what it calls itself. missing: a sentence for each thing that it refused.
     """
 
     snapshot: PbxSnapshot | None
+    floor: FloorSnapshot
     version: str | None
     missing: tuple[str, ...]
 
 
 async def read_pbx(connection: AmiConnection) -> PbxState:
-    """Read channels, queues and the PBX's own state; what is refused is named, not fatal.
+    """Read channels, the PBX's own state, phones and queues; what is refused is named, not fatal.
 
-    The list of channels is asked for first and at once: events from then on are newer than it. Raises ActionTimeout
-    or LinkLost.
+    The list of channels is asked for first and at once: events from then on are newer than it. The queues come last,
+    because their counters are those of that moment. Raises ActionTimeout or LinkLost.
     """
     missing: list[str] = []
     channels = await _channels(connection, missing)
-    queues = await _list(connection, "QueueStatus", missing, "queue positions are known from events only")
     status = await _ask(
         connection,
         "CoreStatus",
@@ -44,6 +46,8 @@ async def read_pbx(connection: AmiConnection) -> PbxState:
         connection, "CoreSettings", missing, "the version of the PBX is known by its banner only"
     )
     version = settings.get("AsteriskVersion") if settings is not None else None
+    devices = await _devices(connection, missing)
+    queues = await _list(connection, "QueueStatus", missing, "queues are known from events only")
     snapshot = None
     if channels is not None:
         snapshot = PbxSnapshot(
@@ -52,7 +56,8 @@ async def read_pbx(connection: AmiConnection) -> PbxState:
             queue_members=tuple(m for m in queues or () if m.event == "QueueMember"),
             booted_at=_booted_at(status),
         )
-    return PbxState(snapshot, f"Asterisk {version}" if version else connection.banner, tuple(missing))
+    floor = FloorSnapshot(None if queues is None else tuple(queues), devices)
+    return PbxState(snapshot, floor, f"Asterisk {version}" if version else connection.banner, tuple(missing))
 
 
 async def _channels(connection: AmiConnection, missing: list[str]) -> list[AmiMessage] | None:
@@ -91,6 +96,19 @@ async def _add_bridges(connection: AmiConnection, rows: list[AmiMessage], missin
             row = by_uniqueid.get(member.get("Uniqueid", ""))
             if member.event == "BridgeInfoChannel" and row is not None:
                 row["BridgeId"] = bridge_id
+
+
+async def _devices(connection: AmiConnection, missing: list[str]) -> tuple[AmiMessage, ...] | None:
+    """The states of phones, by the first list that the PBX has and the account may ask for."""
+    refused: list[str] = []
+    for name in ("DeviceStateList", "PJSIPShowEndpoints", "ExtensionStateList"):
+        rows = await _list(
+            connection, name, refused, "a phone in no queue is known from its first change only"
+        )
+        if rows is not None:
+            return tuple(rows)
+    missing.append(refused[0])
+    return None
 
 
 def _from_status(item: AmiMessage) -> AmiMessage:

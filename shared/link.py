@@ -7,8 +7,7 @@ and more than everything else we do with a call.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -138,11 +137,6 @@ class RedisLink:
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.close()
-
-
-def xadd(stream: str, fields: Mapping[bytes, bytes]) -> Command:
-    """The command that appends an entry."""
-    return ("XADD", stream, "*", *chain.from_iterable(fields.items()))
 
 
 def _error(text: str) -> RedisError:

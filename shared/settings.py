@@ -47,6 +47,19 @@ def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
+def _seconds_by_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [word.partition("=") for word in _words(value)]
+    for name, separator, seconds in pairs:
+        if not separator or not name.strip() or not seconds.strip().isdecimal():
+            raise ValueError("is not a list of name=seconds: write it like support=30,billing=15")
+    return {name.strip(): int(seconds) for name, _, seconds in pairs}
+
+
+SecondsByName = Annotated[dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(_seconds_by_name)]
+"""Names with seconds: `support=30,billing=15` in a variable."""
+
 Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
 """Several values: `a,b` in a variable."""
 
@@ -71,6 +84,10 @@ class PbxSettings(Section):
     inbound_contexts: Words = Field([], description="dialplan contexts that trunks come in by")
     variables: Words = Field(
         [], description="channel variables that are facts of a call, by exact name: MIXMONITOR_FILENAME"
+    )
+
+    wrapup: SecondsByName = Field(
+        {}, description="wrapuptime of queues, which AMI does not tell: support=30,billing=15"
     )
 
     @field_validator("variables")

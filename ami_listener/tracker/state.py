@@ -122,8 +122,8 @@ class HoldRecord:
 class Remembered:
     """What a call that a listener before us has told of still waits for.
 
-    legs: by channel name, until their channel shows up; one that is over may have a channel for a moment still. round: of the last resync then; the
-    next one may judge what did not show up as gone.
+    legs: by channel name, until their channel shows up; one that is over may have a channel for a moment still.
+    round: of the last resync then; the next one may judge what did not show up as gone.
     """
 
     legs: dict[str, LegRecord]

@@ -136,6 +136,11 @@ class Tracker:
         book = self._book
         return [to_call(book.pbx, call) for call in book.calls.values() if call.visible]
 
+    def call_id_of(self, uniqueid: str) -> str | None:
+        """The call that a channel is in."""
+        channel = self._book.channels.get(uniqueid)
+        return channel.call.call_id if channel is not None else None
+
     def resend(self, at: datetime) -> list[CallUpdate]:
         """Each open call once more with a new version, for a consumer that may have lost some."""
         for call in self._book.calls.values():

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
+from ami_listener.agents import rules_for
 from ami_listener.anonymize import TooMuch
 from ami_listener.check import Check
 from ami_listener.connection import AmiAccount, AmiError
 from ami_listener.doctor import Finding, Level, examine, judge
-from ami_listener.follower import endpoint_rules
 from ami_listener.record import Recording, RecordingExists, record, timing_path
 from ami_listener.replay import final_calls, replay
 from ami_listener.tracker.endpoints import EndpointRules
@@ -25,7 +25,9 @@ from services.cli.recordings import anonymized, chunks, counted, progress, timin
 from shared.observability import configure_logging
 from shared.settings import PbxSettings, Settings, SettingsError, load_settings
 
-app = typer.Typer(help="Asterisk's manager interface: record, replay, anonymize, doctor.", no_args_is_help=True)
+app = typer.Typer(
+    help="Asterisk's manager interface: record, replay, anonymize, doctor.", no_args_is_help=True
+)
 
 # Bytes read at once while it is played at the pace of people.
 _SMALL = 1 << 12
@@ -138,7 +140,7 @@ def replay_command(
     """
     settings = load_settings()
     known = settings.pbx.get(pbx)
-    rules = endpoint_rules(known or PbxSettings(), settings.country)
+    rules = rules_for(known or PbxSettings(), settings.country, {})
     if check and into is not None:
         fail("--check and --into are two things: give one of them.")
     try:
@@ -321,7 +323,7 @@ def _account(
         if username is None or secret_file is None:
             raise SettingsError("--host needs --username and --secret-file as well.")
         account = AmiAccount(host, port, username, secret_file.read_text().strip())
-        return account, endpoint_rules(PbxSettings(), settings.country)
+        return account, rules_for(PbxSettings(), settings.country, {})
     if not settings.pbx:
         raise SettingsError(f"No PBX is configured: give {_HINT_PBX}.")
     if name is None:
@@ -332,4 +334,4 @@ def _account(
         raise SettingsError(f"No PBX is called {name!r}. There are: {', '.join(settings.pbx)}.")
     known = settings.pbx[name]
     account = AmiAccount(known.host, known.port, known.username, known.secret.get_secret_value())
-    return account, endpoint_rules(known, settings.country)
+    return account, rules_for(known, settings.country, {})

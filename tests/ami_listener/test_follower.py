@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from ami_listener import resync
+from ami_listener.agents import AgentPhoneBook
+from ami_listener.floor.floor import Floor
 from ami_listener.follower import PbxFollower
 from ami_listener.lease import Lease
 from ami_listener.memory import Recalled
+from shared.bus import connect_redis
+from shared.contracts.agents import AgentPhone, AgentPhones
 from shared.contracts.call import CallEndReason, CallState, CallUpdate, PbxLink, PbxRoster, PbxStatus
+from shared.contracts.floor import FloorMessage, PhoneUpdate, QueueUpdate
 from shared.settings import PbxSettings
 from tests.ami_listener.conftest import Logs
 from tests.ami_listener.stub import AmiStub, Session, TestClock, until
@@ -29,7 +34,12 @@ RINGING = {
 }
 
 
+EVERY_QUESTION = (
+    *("CoreShowChannels", "Status", "CoreStatus", "CoreSettings"),
+    *("DeviceStateList", "PJSIPShowEndpoints", "ExtensionStateList", "QueueStatus"),
+)
 _NOTHING = Recalled()
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class Offered:
@@ -59,6 +69,9 @@ class Offered:
     def hold(self, pbx: str) -> None:
         self.speaking.append(False)
 
+    def speaks(self, pbx: str) -> bool:
+        return bool(self.speaking) and self.speaking[-1]
+
     async def recall(self, pbx: str) -> Recalled:
         return self.recalled
 
@@ -73,10 +86,37 @@ class Offered:
             await self._changed.wait()
 
 
+class Floors:
+    """In place of the floor's publisher: what it would have written."""
+
+    def __init__(self) -> None:
+        self.taken: list[FloorMessage] = []
+
+    def offer(self, floor: Floor) -> None:
+        self.taken += floor.take(NOW)
+
+
+class Phones(AgentPhoneBook):
+    """The agents' phones, changed by hand."""
+
+    def __init__(self) -> None:
+        super().__init__(connect_redis("redis://127.0.0.1:1/0"))
+
+    def change(self, **logins: str) -> None:
+        phones = [AgentPhone(endpoint=f"PJSIP/{name}", agent=login) for name, login in logins.items()]
+        self._current = AgentPhones(phones=phones)
+        for callback in self._callbacks:
+            callback()
+
+
 class Following:
-    def __init__(self, follower: PbxFollower, offered: Offered, clock: TestClock) -> None:
+    def __init__(
+        self, follower: PbxFollower, offered: Offered, floors: Floors, phones: Phones, clock: TestClock
+    ) -> None:
         self.follower = follower
         self.offered = offered
+        self.floors = floors
+        self.phones = phones
         self.clock = clock
 
     async def ended(self) -> CallUpdate:
@@ -90,13 +130,13 @@ class Following:
 
 @asynccontextmanager
 async def following(stub: AmiStub, recalled: Recalled = _NOTHING) -> AsyncIterator[Following]:
-    offered, clock = Offered(), TestClock()
+    offered, clock, floors, phones = Offered(), TestClock(), Floors(), Phones()
     settings = PbxSettings(port=stub.port, secret=SecretStr("x"))
     offered.recalled = recalled
-    follower = PbxFollower("main", settings, "RU", offered, Lease("main"), clock=clock)  # type: ignore[arg-type]
+    follower = PbxFollower("main", settings, "RU", offered, floors, phones, Lease("main"), clock=clock)  # type: ignore[arg-type]
     follower.start()
     try:
-        yield Following(follower, offered, clock)
+        yield Following(follower, offered, floors, phones, clock)
     finally:
         await follower.close()
 
@@ -109,10 +149,14 @@ async def tell_state(session: Session, channels: list[dict[str, str]], boot: str
     await tell_rest(session, boot)
 
 
-async def tell_rest(session: Session, boot: str = "12:00:00") -> None:
-    session.items(await session.next("QueueStatus"), "QueueMember", [], "QueueStatusComplete")
+async def tell_rest(
+    session: Session, boot: str = "12:00:00", members: list[dict[str, str]] | None = None
+) -> None:
+    members = members or []
     session.answer(await session.next("CoreStatus"), CoreStartupDate="2026-11-21", CoreStartupTime=boot)
     session.answer(await session.next("CoreSettings"), AsteriskVersion="22.1")
+    session.items(await session.next("DeviceStateList"), "DeviceStateChange", [], "DeviceStateListComplete")
+    session.items(await session.next("QueueStatus"), "QueueMember", members, "QueueStatusComplete")
 
 
 async def test_calls_that_go_on_already_begin_with_a_gap(stub: AmiStub) -> None:
@@ -187,13 +231,13 @@ async def test_an_account_that_may_list_nothing_is_told_so_and_ends_no_call(
     async with following(stub) as f:
         session = await stub.session()
         session.event("Newchannel", **RINGING)
-        for name in ("CoreShowChannels", "Status", "QueueStatus", "CoreStatus", "CoreSettings"):
+        for name in EVERY_QUESTION:
             session.answer(await session.next(name), "Error", Message="Permission denied")
         await f.offered.until(lambda o: o.statuses[-1].open_calls == 1 and bool(missing()))
         assert f.offered.statuses[-1].version == "Asterisk Call Manager/11.0.0"
         assert [c.state for c in f.follower.tracker.open_calls()] == [CallState.NEW]
         assert f.offered.rosters == []  # nothing was read, so nothing can be concluded
-        assert len(missing()) == 4
+        assert len(missing()) == 5
         assert missing()[0].startswith("CoreShowChannels is refused (Permission denied)")
 
 
@@ -324,7 +368,7 @@ class TestAfterARestart:
     async def test_where_nothing_may_be_listed_only_calls_with_events_go_on(self, stub: AmiStub) -> None:
         async with following(stub, told(await seen_before(stub), 1)) as f:
             session = await stub.session()
-            for name in ("CoreShowChannels", "Status", "QueueStatus", "CoreStatus", "CoreSettings"):
+            for name in EVERY_QUESTION:
                 session.answer(await session.next(name), "Error", Message="Permission denied")
             assert (await f.ended()).call.end_reason is CallEndReason.UNKNOWN
             assert f.follower.tracker.open_calls() == []
@@ -373,3 +417,48 @@ class TestTakingOver:
             await tell_state(session, [])
             await f.offered.until(lambda o: len(o.rosters) == 2)
             assert f.offered.updates == []
+
+
+async def test_who_speaks_tells_of_queues_and_phones_as_well(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        session.items(
+            await session.next("CoreShowChannels"), "CoreShowChannel", [], "CoreShowChannelsComplete"
+        )
+        member = {"Queue": "support", "Name": "One", "Location": "PJSIP/one", "Paused": "0", "Status": "1"}
+        await tell_rest(session, members=[member])
+        await f.settled()
+        assert f.floors.taken == []  # on standby
+        f.follower.taken()
+        await f.offered.until(lambda o: o.speaks("main") and bool(o.statuses))
+        await tell_state(session, [])
+        await f.settled(2)
+        (queue,) = [m.queue for m in f.floors.taken if isinstance(m, QueueUpdate) and m.queue.members]
+        assert [member.interface for member in queue.members] == ["PJSIP/one"]
+        session.event("DeviceStateChange", Device="PJSIP/one", State="RINGING")
+        session.event("Newchannel", **RINGING)
+        await f.offered.until(lambda o: bool(o.updates))
+        assert any(isinstance(m, PhoneUpdate) and m.phone.device == "PJSIP/one" for m in f.floors.taken)
+
+
+async def test_agents_that_change_phones_are_known_by_their_login_from_then_on(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [RINGING])
+        f.phones.change(desk7="anna")
+        session.event(
+            "Newchannel",
+            **RINGING
+            | {"Channel": "PJSIP/desk7-00000002", "Uniqueid": "2.1", "Linkedid": "1.1", "CallerIDNum": ""},
+        )
+        session.event(
+            "DialBegin",
+            Channel="PJSIP/trunk-00000001",
+            Uniqueid="1.1",
+            Linkedid="1.1",
+            DestChannel="PJSIP/desk7-00000002",
+            DestUniqueid="2.1",
+            DestLinkedid="1.1",
+        )
+        await f.offered.until(lambda o: any(u.call.legs for u in o.updates))
+        assert [leg.agent for leg in f.offered.updates[-1].call.legs] == ["anna"]

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.bus import connect_redis
-from shared.link import RedisLink, xadd
+from shared.link import RedisLink
 
 
 async def test_answers_are_as_redis_gives_them(redis: Redis) -> None:
@@ -16,7 +16,7 @@ async def test_answers_are_as_redis_gives_them(redis: Redis) -> None:
     assert await link.call("GET", "a") == "привет".encode()
     assert await link.call("INCRBY", b"n", 7) == 7
     assert await link.call("GET", "nothing") is None
-    entry = await link.call(*xadd("s", {b"f": b"\r\n\x00", b"g": b""}))
+    entry = await link.call("XADD", "s", "*", b"f", b"\r\n\x00", b"g", b"")
     assert await link.call("XRANGE", "s", "-", "+") == [[entry, [b"f", b"\r\n\x00", b"g", b""]]]
 
 
