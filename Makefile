@@ -65,7 +65,7 @@ test: dev desk ## every test that needs no root: unit, integration, end to end o
 test-desk: dev ## the page's types and the tests of its pure parts
 	$(call with_node,--check)
 
-test-asterisk: dev desk ## real calls through a real Asterisk 22 (installs it when root and apt are there)
+test-asterisk: dev desk ## real calls through a real Asterisk 22 and 16 (installs it when root and apt are there)
 	@tests/asterisk/ensure && $(BIN)/pytest -q -m asterisk || [ $$? = 75 ]
 
 test-browser: dev desk ## the desk in a real Chromium (installs it when root and apt are there)

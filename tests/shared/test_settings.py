@@ -94,3 +94,17 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert "hunter2" not in str(error.value)
+
+
+def test_wrap_up_times_are_names_with_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__WRAPUP", "support=30, billing=15")
+    monkeypatch.setenv("CALLCARD_PBX__BRANCH__WRAPUP", "")
+    pbx = load_settings().pbx
+    assert (pbx["main"].wrapup, pbx["branch"].wrapup) == ({"support": 30, "billing": 15}, {})
+
+
+@pytest.mark.parametrize("value", ["support", "support=", "=30", "support=-1", "support=half a minute"])
+def test_a_wrap_up_time_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CALLCARD_PBX__MAIN__WRAPUP", value)
+    with pytest.raises(SettingsError, match=r"CALLCARD_PBX__MAIN__WRAPUP.*support=30,billing=15"):
+        load_settings()
