@@ -6,7 +6,7 @@ Its layers, each knowing only those below: `ledger` (indexes, telling), `bridgin
 
 from datetime import datetime
 
-from ami_listener.tracker import outcomes
+from ami_listener.tracker import blind, outcomes
 from ami_listener.tracker.endpoints import (
     HELPER_TECHNOLOGIES,
     IGNORED_TECHNOLOGIES,
@@ -67,6 +67,7 @@ class Book(Legs):
 
     def _begin(self, linkedid: str, at: datetime, *, gap: bool) -> CallRecord:
         call = CallRecord(self._unused(f"{self.pbx}-{linkedid}"), at, [linkedid], gap)
+        call.unseen_since = blind.EVER if gap else None
         self.calls[call.call_id] = call
         self.by_linkedid[linkedid] = call
         return call
@@ -156,13 +157,14 @@ class Book(Legs):
                 leg.end_reason = better
                 self.note(call, better.value)
         elif leg.answered_at is not None:
-            self.end_leg(call, leg, LegEndReason.HANGUP, at)
+            # Unseen it may have passed the call on.
+            self.end_leg(call, leg, LegEndReason.UNKNOWN if leg.unsure else LegEndReason.HANGUP, at)
         else:
             originated = call.originated and channel is call.anchor
             reason = outcomes.by_hangup(
                 cause, outcomes.answered_elsewhere(call, leg), call.caller_left, originated
             )
-            self.end_leg(call, leg, reason, at)
+            self.end_leg(call, leg, outcomes.if_seen(call, leg, reason), at)
 
     def finish(self, call: CallRecord, at: datetime) -> None:
         """The call is over: decide how, and forget it."""

@@ -64,6 +64,8 @@ def dial_end(book: Book, event: AmiMessage, at: datetime) -> None:
         if reason is not None:
             if event.get("Forward"):
                 reason = LegEndReason.TRANSFERRED  # the phone itself sent the call on (302)
+            elif reason is LegEndReason.CANCELLED:
+                reason = outcomes.if_seen(target.call, leg, reason)
             book.end_leg(target.call, leg, reason, at)
 
 

@@ -48,6 +48,9 @@ class Ledger:
         """Note a change and write it into the call's timeline."""
         if len(call.timeline) >= _MAX_ENTRIES:
             del call.timeline[_FIRST_ENTRIES]
+        if call.gap and call.timeline:
+            # What a resync finds out late may have begun before what was told.
+            at = max(at, call.timeline[-1].at)
         call.timeline.append(TimelineEntry(at=at, what=what, who=who, detail=detail))
         self.note(call, what)
 

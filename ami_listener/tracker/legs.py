@@ -61,7 +61,7 @@ class Legs(Parties):
             call.anchor = channel
         own_leg = call.anchor.leg if call.anchor is not None else None
         others_talk = any(other.talking and other is not own_leg for other in call.legs)
-        leg.answered_at, leg.state = at, LegState.ANSWERED
+        leg.answered_at, leg.state, leg.unsure = at, LegState.ANSWERED, False
         own = channel is call.anchor
         if not own:
             if call.answered_at is None:

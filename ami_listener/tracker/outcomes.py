@@ -31,6 +31,7 @@ _CALL_BY_LEG = {
     LegEndReason.BUSY: CallEndReason.BUSY,
     LegEndReason.REJECTED: CallEndReason.REJECTED,
     LegEndReason.FAILED: CallEndReason.FAILED,
+    LegEndReason.UNKNOWN: CallEndReason.UNKNOWN,
 }
 _TRANSFER_BY_LEG = {
     LegEndReason.NO_ANSWER: TransferOutcome.NO_ANSWER,
@@ -83,6 +84,15 @@ def by_hangup(
     return LegEndReason.NO_ANSWER if originated else LegEndReason.CANCELLED
 
 
+def if_seen(call: CallRecord, leg: LegRecord, reason: LegEndReason) -> LegEndReason:
+    """The reason, if it is not just what is left when nothing else was seen: in a call with a gap something may have
+    been. Unsure legs may have been answered; "cancelled" may be a time limit of the one who called, or somebody
+    else's answer, unless the caller left."""
+    if leg.unsure or (call.gap and reason is LegEndReason.CANCELLED and not call.caller_left):
+        return LegEndReason.UNKNOWN
+    return reason
+
+
 def answered_elsewhere(call: CallRecord, leg: LegRecord) -> bool:
     """Did somebody else answer while this phone rang? Not so the agent who consults while he talks, nor the phone that
     the PBX calls to connect it."""
@@ -97,10 +107,17 @@ def answered_elsewhere(call: CallRecord, leg: LegRecord) -> bool:
 def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutcome:
     """Outcome of a transfer that nobody has answered and that is over."""
     attempts = call.legs[transfer.first_leg :]
+    if transfer.unsure and not attempts:
+        return TransferOutcome.UNKNOWN
     if attempts:
         last = attempts[-1].end_reason
         return _TRANSFER_BY_LEG.get(last, TransferOutcome.UNKNOWN) if last else TransferOutcome.UNKNOWN
-    return TransferOutcome.CANCELLED if call.caller_left else TransferOutcome.FAILED
+    if call.caller_left:
+        return TransferOutcome.CANCELLED
+    queue = call.queue
+    if queue is not None and queue.joined_at is not None and queue.joined_at >= transfer.at:
+        return TransferOutcome.NO_ANSWER  # a queue took the call and found nobody who was free
+    return TransferOutcome.FAILED
 
 
 def queue_outcome(call: CallRecord, queue: QueueRecord) -> QueueOutcome:
@@ -111,6 +128,8 @@ def queue_outcome(call: CallRecord, queue: QueueRecord) -> QueueOutcome:
     joined_at = queue.joined_at or call.started_at
     if any(leg.talking and leg.answered_at is not None and leg.answered_at >= joined_at for leg in call.legs):
         return QueueOutcome.ANSWERED
+    if queue.unsure and not (call.caller_left and queue.gave_up):
+        return QueueOutcome.UNKNOWN
     if call.caller_left:
         return QueueOutcome.ABANDONED
     if queue.gave_up:
@@ -125,7 +144,7 @@ def call_end_reason(call: CallRecord) -> CallEndReason:
     """
     if call.answered_at is not None or call.merged:
         return CallEndReason.COMPLETED
-    if call.blind_end:
+    if call.blind_end or call.unseen_since is not None:
         return CallEndReason.UNKNOWN
     inbound = call.direction is Direction.INBOUND
     if inbound and call.left_while_waiting:
@@ -161,15 +180,15 @@ def _by_cause(cause: int | None) -> CallEndReason:
 
 
 def is_missed(call: CallRecord) -> bool:
-    """An inbound call ended and nobody of ours had talked to the caller.
+    """An inbound call has ended, as its `end_reason` says, and nobody of ours had talked to the caller.
 
-    Of a call that ended unseen nobody can say that: its `gap` is marked instead.
+    Of one whose end is not known nobody can say that: its `gap` is marked instead.
     """
     return (
         call.direction is Direction.INBOUND
         and call.answered_at is None
         and not call.merged
-        and not call.blind_end
+        and call.end_reason is not CallEndReason.UNKNOWN
     )
 
 

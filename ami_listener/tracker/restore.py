@@ -7,6 +7,7 @@ channels by name. What no channel is found for has ended unseen.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from ami_listener.tracker import blind
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.state import (
@@ -174,6 +175,7 @@ def _record(book: Book, call: Call) -> CallRecord:
                 transfer.outcome,
             )
         )
+    blind.doubt(record, call.timeline[-1].at if call.timeline else call.started_at)
     return record
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from ami_listener.message import AmiMessage
-from ami_listener.tracker import restore, sight
+from ami_listener.tracker import blind, restore, sight
 from ami_listener.tracker.book import Book, is_first
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.snapshot import PbxSnapshot
@@ -53,10 +53,13 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
     for call in calls.values():
         _begin(book, call, at)
     for channel in new:
-        _take_part(book, channel, began[channel.uniqueid])
+        # A call that goes on may have been passed to a phone unseen, but none rang for it before it began.
+        _take_part(book, channel, max(began[channel.uniqueid], channel.call.started_at))
     restore.settle(book, taken_up, at, all_known=True)
     _bridged(book, at)
     _queues(book, snapshot, there, at)
+    waited = {entry.get("Uniqueid", ""): _waited(entry) for entry in snapshot.queue_entries}
+    blind.confirm(book.calls.values(), there, waited, began, at)
     for call in calls.values():
         if call.visible:
             book.note(call, "found")
@@ -144,8 +147,8 @@ def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at:
             continue
         call = waiter.call
         if call.queue is None or call.queue.name != name or call.queue.left_at is not None:
-            waited = timedelta(seconds=sight.number(entry.get("Wait")) or 0)
-            book.join_queue(call, name, sight.number(entry.get("Position")), at - waited)
+            since = max(at - _waited(entry), call.started_at)
+            book.join_queue(call, name, sight.number(entry.get("Position")), since)
     for uniqueid, row in there.items():
         channel = book.channels.get(uniqueid)
         if channel is None or uniqueid in waiting:
@@ -156,6 +159,10 @@ def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at:
         in_queue = row.get("Application") == "Queue" and not row.get("BridgeId")
         if channel is call.anchor and queue is not None and queue.left_at is None and not in_queue:
             book.leave_queue(call, queue, at)
+
+
+def _waited(entry: AmiMessage) -> timedelta:
+    return timedelta(seconds=sight.number(entry.get("Wait")) or 0)
 
 
 def _duration(value: str | None) -> timedelta:

@@ -69,6 +69,7 @@ class LegRecord:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: LegEndReason | None = None
+    unsure: bool = False  # what it was when the link was lost; nothing has shown yet that it still is
     view: Leg | None = None  # as it was told last: most updates leave most legs as they are
 
     @property
@@ -90,6 +91,7 @@ class QueueRecord:
     outcome: QueueOutcome | None = None
     view: QueueStay | None = None
     gave_up: bool = False  # QueueCallerAbandon was seen: the caller left, or the time limit ran out
+    unsure: bool = False  # he waited when the link was lost; nothing has shown yet that he still did after it
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +110,7 @@ class TransferRecord:
     at: datetime
     first_leg: int  # number of legs there were before: the later ones are its attempts
     outcome: TransferOutcome | None = None
+    unsure: bool = False  # it was pending when the link was lost: attempts may have come and gone unseen
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +141,8 @@ class CallRecord:
         first phone it called; after the agent who dialled out has passed the customer on, the customer's.
     visible: a real end takes part, so that there is something to tell. Calls of Local halves only are not shown.
     originated: the PBX began it, by Originate or a call file.
+    unseen_since: from when on somebody may have talked to the caller without our seeing it; None if that cannot be.
+        `blind.py` sets it, and clears it when something proves that nobody did.
     remembered: until a resync has judged it, if we did not see the call ourselves.
     change: what the event at hand changed last, None if nothing.
     """
@@ -188,5 +193,6 @@ class CallRecord:
     hangup_cause: int | None = None
     missed: bool = False
     change: str | None = None
+    unseen_since: datetime | None = None
     remembered: Remembered | None = None
     caller_view: Caller | None = None

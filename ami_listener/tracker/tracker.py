@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from ami_listener.message import AmiMessage
-from ami_listener.tracker import bridges, channels, dial, facts, parking, queues, restore, resync, transfers
+from ami_listener.tracker import (
+    blind,
+    bridges,
+    channels,
+    dial,
+    facts,
+    parking,
+    queues,
+    restore,
+    resync,
+    transfers,
+)
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointRules
 from ami_listener.tracker.snapshot import PbxSnapshot
@@ -110,6 +121,12 @@ class Tracker:
         spoken of."""
         restore.settle(self._book, (), at, all_known=False)
         self._book.hung_up.release()
+        return self._updates(at)
+
+    def lose_sight(self, at: datetime) -> list[CallUpdate]:
+        """Call when the link is lost. Open calls have a gap from here on; how they go on is known by the next events
+        and by `settle`. Called again before that, it says nothing new."""
+        blind.lose_sight(self._book, at)
         return self._updates(at)
 
     def begin_resync(self, at: datetime) -> None:
