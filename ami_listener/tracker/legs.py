@@ -40,7 +40,10 @@ class Legs(Parties):
         if len(call.legs) >= _MAX_LEGS:
             _forget_a_leg(call)
         call.legs.append(leg)
-        if channel.kind is EndpointKind.TRUNK and call.direction is Direction.INTERNAL:
+        # A short number may be one outside (112, a speed dial), but not where a colleague was called before: his phone
+        # forwards, or he passes the call on, and who called has called a colleague.
+        colleague = any(other.kind is EndpointKind.AGENT for other in call.legs if other is not leg)
+        if channel.kind is EndpointKind.TRUNK and call.direction is Direction.INTERNAL and not colleague:
             call.direction = Direction.OUTBOUND
         return leg
 

@@ -47,6 +47,9 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
             known.call.gap = True
         if row.get("BridgeId"):
             book.enter_bridge(here, row["BridgeId"])
+        if known is not None and known.leg is None and known.call.gap and known.call.anchor is not None:
+            # It was new when the link was lost: who calls it was not seen.
+            _take_part(book, known, at)
     calls = {channel.call.call_id: channel.call for channel in new}
     for channel in new:
         channel.call.started_at = min(channel.call.started_at, began[channel.uniqueid])

@@ -1,13 +1,14 @@
 """What a fault drill is made of: busy traffic with a few calls held still in it, and the judgement afterwards."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ami_listener.invariants import of_call
 from card_api.agents.directory import Agent
 from card_api.agents.repository import AgentRepository
 from card_api.calls.models import calls as record
@@ -25,7 +26,14 @@ from services.simulator.config import make_local_queue
 from services.simulator.scenarios import SCENARIOS
 from services.simulator.truth import Truth
 from shared.bus import CALLS_STREAM
-from shared.contracts.call import Call, CallEndReason, CallState
+from shared.contracts.call import (
+    Call,
+    CallEndReason,
+    CallState,
+    LegEndReason,
+    QueueOutcome,
+    TransferOutcome,
+)
 from shared.contracts.card import Card, CardState
 from shared.push import DeskReader, agent_channel
 
@@ -139,10 +147,12 @@ class Judge:
         assert not wrong, f"{len(wrong)} of {len(truths)} calls are recorded otherwise:\n" + "\n".join(
             wrong[:8]
         )
-        assert not invented
+        assert not invented, [str(stored[one].timeline) for one in invented][:3]
         assert await self._redis.xlen(CALLS_STREAM) == 0
 
     def _judge(self, truth: Truth, call: Call | None, blind: Blind | None) -> str:
+        if call is not None and (broken := of_call(call)):
+            return "\n".join(map(str, broken))
         found = difference(truth, call, call_id(truth))
         if found is None:
             return ""
@@ -150,14 +160,11 @@ class Judge:
             return str(found)
         if call is None:
             return "" if blind.hides(truth) else str(found)
-        plausible = call.end_reason in (CallEndReason.UNKNOWN, truth.end_reason) or (
-            # Of a call that came into sight in the middle, what was before is not known.
-            truth.started_at >= blind.began - BLUR * HASTE
-        )
-        if call.state is CallState.ENDED and call.gap and plausible:
+        false = list(untrue(truth, call))
+        if call.state is CallState.ENDED and call.gap and not false:
             return ""
         told = [f"{entry.at:%H:%M:%S.%f} {entry.what} {entry.who or ''}" for entry in call.timeline]
-        return f"gap {call.gap}, {call.end_reason}; {found}\n  {truth}\n  {blind}\n  told {told}"
+        return f"gap {call.gap}, {call.end_reason}, {false}; {found}\n  {truth}\n  {blind}\n  told {told}"
 
     async def _open(self) -> set[str]:
         query = select(record.c.call_id).where(record.c.state != CallState.ENDED)
@@ -188,6 +195,25 @@ class Judge:
         async with self._engine.connect() as connection:
             rows = await connection.execute(select(record.c.call_id, record.c.document))
             return {row.call_id: Call.model_validate(row.document) for row in rows}
+
+
+def untrue(truth: Truth, call: Call) -> Iterator[str]:
+    """What is told of a call that was out of sight for a while, and is wrong: a reason is the true one or unknown."""
+    if call.end_reason not in (CallEndReason.UNKNOWN, truth.end_reason):
+        yield f"it ended {call.end_reason}"
+    if call.missed and not truth.missed:
+        yield "it is missed"
+    reasons = {leg.channel: leg.end_reason for leg in truth.legs}
+    for leg in call.legs:
+        if leg.end_reason not in (LegEndReason.UNKNOWN, reasons.get(leg.channel)):
+            yield f"the leg {leg.channel} ended {leg.end_reason}"
+    if call.queue is not None and call.queue.outcome not in (QueueOutcome.UNKNOWN, truth.queue_outcome):
+        yield f"the queue ended {call.queue.outcome}"
+    outcomes = [(t.by, t.to, t.outcome) for t in truth.transfers]
+    for transfer in call.transfers:
+        told = (transfer.by, transfer.to, transfer.outcome)
+        if transfer.outcome is not TransferOutcome.UNKNOWN and told not in outcomes:
+            yield f"a transfer ended {told}"
 
 
 def call_id(truth: Truth) -> str:
