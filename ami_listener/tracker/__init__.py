@@ -26,4 +26,5 @@ What the words of a call mean where the PBX leaves it open:
 - An ended call stays ended. What the PBX still says of its Linkedid, or of a ChannelId that a client uses once more,
   is another call: its `call_id` ends in `~2`.
 - `talking_to` is who the customer talks to once the agent who dialled out has passed him on.
+- A call is over when the customer has hung up, also if agents stay in the conference they shared.
 """

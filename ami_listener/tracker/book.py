@@ -109,12 +109,15 @@ class Book(Legs):
                 self.caller_left(call)
             if not channel.left and call.direction is not Direction.INBOUND:
                 self._customer_stays(call, channel)
+        customer_gone = call.anchor is channel and channel.kind is EndpointKind.TRUNK
         self.close_holds(call, channel, at)
         self.leave_bridge(channel)
         self.channels.pop(channel.uniqueid, None)
         self.hung_up.add(channel.uniqueid)
         self._part(channel)
         channel.dialled_by = None
+        if customer_gone and call.channels:
+            self._leave_in_room(call, at)
         if not call.channels:
             self.finish(call, at)
         elif call.talking_to is None:
@@ -132,8 +135,15 @@ class Book(Legs):
                 self.hand_over(call, leaving, other)
                 return
 
+    def _leave_in_room(self, call: CallRecord, at: datetime) -> None:
+        """The customer has left a conference: agents who stay in it are done with the call."""
+        others = list(call.channels.values())
+        if all(other.bridge in self.rooms and other.kind is EndpointKind.AGENT for other in others):
+            for other in others:
+                self.set_aside(other, at)
+
     def set_aside(self, channel: Channel, at: datetime) -> None:
-        """An agent who stays connected between his calls (AgentLogin) is done with this one."""
+        """An agent who stays connected when his call is over (AgentLogin, a conference) is done with this one."""
         call, leg = channel.call, channel.leg
         if leg is None or leg.answered_at is None or channel is call.anchor:
             return

@@ -9,6 +9,7 @@ from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.state import CallRecord, Channel, HoldRecord
 from shared.contracts.call import LegState
 
+_CONFERENCE = "ConfBridge"
 # Bridges in which each channel waits for itself and nobody hears anybody: parking lots, BridgeWait(), pools of agents.
 _WAITING, _PARKING = "holding_bridge", "Parking"
 
@@ -32,6 +33,8 @@ def enter(book: Book, event: AmiMessage, at: datetime) -> None:
     if call.parked is channel:
         call.parked = None
     book.enter_bridge(channel, bridge)
+    if event.get("BridgeCreator") == _CONFERENCE:
+        book.rooms.add(bridge)
     _become_one(book, bridge, channel, swapped, at)
     call = channel.call
     if not channel.helper and channel is not call.anchor:

@@ -21,6 +21,7 @@ class Bridging(Ledger):
             members.pop(channel.uniqueid, None)
             if not members:
                 del self.bridges[bridge]
+                self.rooms.discard(bridge)
 
     def other_half(self, channel: Channel) -> Channel | None:
         """`…;2` of `…;1` and back."""

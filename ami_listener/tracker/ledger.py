@@ -26,6 +26,7 @@ class Ledger:
         self.calls: dict[str, CallRecord] = {}
         self.by_linkedid: dict[str, CallRecord] = {}
         self.bridges: dict[str, dict[str, Channel]] = {}
+        self.rooms: set[str] = set()  # bridges that are conferences: who is left in one stays connected
         self.originating: dict[str, CallRecord] = {}  # by endpoint, until the called phone has answered
         self.hung_up = RecentIds()
         self.ended = RecentIds()  # call_ids

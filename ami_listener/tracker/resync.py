@@ -18,9 +18,16 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
     seen since then is newer than its answers.
     """
     there = {row.get("Uniqueid", ""): row for row in snapshot.channels}
-    for channel in list(book.channels.values()):
-        if channel.round < book.round and (restarted or channel.uniqueid not in there):
-            _gone(book, channel, at)
+    gone = [
+        channel
+        for channel in book.channels.values()
+        if channel.round < book.round and (restarted or channel.uniqueid not in there)
+    ]
+    for channel in gone:  # all of them at once, so that no leg ends because of how another one did
+        if channel.leg is not None:
+            book.end_leg(channel.call, channel.leg, LegEndReason.UNKNOWN, at)
+    for channel in gone:
+        _gone(book, channel, at)
     new: list[Channel] = []
     taken_up: list[Channel] = []
     began = {uniqueid: at - _duration(row.get("Duration")) for uniqueid, row in there.items()}
@@ -71,8 +78,6 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
 def _gone(book: Book, channel: Channel, at: datetime) -> None:
     call = channel.call
     call.gap = True
-    if channel.leg is not None:
-        book.end_leg(call, channel.leg, LegEndReason.UNKNOWN, at)
     if len(call.channels) == 1 or channel is call.anchor:
         call.blind_end = True
     book.hang_up(channel, None, at)

@@ -38,16 +38,8 @@ _WRAPUP = 1
 _NAMES = [name for name in further.ALL if name != "asterisk_restart"]
 # Asks for what only chan_pjsip has.
 _PJSIP_ONLY = {"live_state_snapshot"}
-# Strict: when it is mended, the test fails until it is taken out here.
-_ENDS_LATE = "a call in a conference ends when the last agent leaves, not when the customer does"
-_KNOWN = {"conference_of_three": _ENDS_LATE, "conference_by_transfer": _ENDS_LATE}
 SCENARIOS = [
-    pytest.param(
-        flavour,
-        name,
-        id=f"{name}-{flavour}",
-        marks=[pytest.mark.xfail(strict=True, reason=_KNOWN[name])] if name in _KNOWN else [],
-    )
+    pytest.param(flavour, name, id=f"{name}-{flavour}")
     for name in _NAMES
     for flavour in Flavour
     if not (flavour is Flavour.V16_CHAN_SIP and name in _PJSIP_ONLY)
