@@ -242,7 +242,7 @@ class Book(Legs):
             self._part(half)
             self._join(half, target)
         if rang_at is not None and not channel.helper:
-            self.ring(channel, at)
+            self.ring(channel, at).unsure = leg is not None and leg.unsure
         if not source.channels:
             self.finish(source, at)
 

@@ -28,6 +28,12 @@ def dest(book: Book, event: AmiMessage, at: datetime) -> Channel | None:
     return book.channels.get(uniqueid) or _first_sight(book, event, at, "Dest", uniqueid)
 
 
+def named(book: Book, event: AmiMessage, at: datetime, prefix: str) -> Channel | None:
+    """The channel of the headers that begin so: `Transferee`, `TransferTarget`, …"""
+    uniqueid = event.get(prefix + "Uniqueid", "")
+    return book.channels.get(uniqueid) or _first_sight(book, event, at, prefix, uniqueid)
+
+
 def known(book: Book, event: AmiMessage, header: str = "Uniqueid") -> Channel | None:
     """The channel, if it has been seen before: events that end things make nothing new."""
     return book.channels.get(event.get(header, ""))

@@ -34,10 +34,10 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
     """The agent joined the customer and the one he consulted; blonde if that phone still rings."""
     if event.get("Result", "Success") != "Success":
         return
-    first = sight.known(book, event, "OrigTransfererUniqueid")
-    second = sight.known(book, event, "SecondTransfererUniqueid")
-    customer = sight.known(book, event, "TransfereeUniqueid")
-    target = sight.known(book, event, "TransferTargetUniqueid")
+    first = sight.named(book, event, at, "OrigTransferer")
+    second = sight.named(book, event, at, "SecondTransferer")
+    customer = sight.named(book, event, at, "Transferee")
+    target = sight.named(book, event, at, "TransferTarget")
     givers = [c for c in (first, second) if c is not None]
     near = customer or first
     far = target or second

@@ -51,6 +51,8 @@ SETTLE_SECONDS = 25.0
 LOOK_AGAIN = 0.05
 BLUR = 3.0
 """Seconds before a fault in which the listener may not have read yet what the PBX had said, on a busy machine."""
+BLUR_BESIDE = 10.0
+"""The same for a listener that is a process of its own, beside everything else that wants the machine's two cores."""
 
 
 def busy_pbx() -> SimulatorConfig:
@@ -98,16 +100,17 @@ class Blind:
 
     began: float
     ended: float = float("inf")
+    blur: float = BLUR
 
     def touches(self, truth: Truth) -> bool:
         """Was a part of this call out of sight?"""
         over = truth.ended_at if truth.ended_at is not None else float("inf")
-        return truth.started_at <= self.ended and over >= self.began - BLUR * HASTE
+        return truth.started_at <= self.ended and over >= self.began - self.blur * HASTE
 
     def hides(self, truth: Truth) -> bool:
         """Was the whole call out of sight?"""
         over = truth.ended_at if truth.ended_at is not None else float("inf")
-        return truth.started_at >= self.began - BLUR * HASTE and over <= self.ended
+        return truth.started_at >= self.began - self.blur * HASTE and over <= self.ended
 
 
 class Judge:

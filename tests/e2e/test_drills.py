@@ -26,6 +26,7 @@ from services.simulator.config import FULL_ACCOUNT
 from shared.bus import connect_redis
 from shared.settings import PbxSettings
 from tests.e2e.drill import (
+    BLUR_BESIDE,
     CALLS_PER_SECOND,
     LOOK_AGAIN,
     PBX,
@@ -141,7 +142,7 @@ async def test_the_listener_is_killed(
     async with product(database_url, redis_url, tmp_path, {}, samples=False, targets=targets):
         async with listener(pbx, redis_url, database_url, tmp_path):
             held = await busy(pbx)
-        blind = Blind(pbx.engine.pbx.now)  # it was killed just now
+        blind = Blind(pbx.engine.pbx.now, blur=BLUR_BESIDE)  # it was killed just now
         async with listener(pbx, redis_url, database_url, tmp_path):
             blind.ended = pbx.engine.pbx.now
             await pbx.quiet()
@@ -212,12 +213,13 @@ async def listener(
         "CALLCARD_PBX__MAIN__USERNAME": settings.username,
         "CALLCARD_PBX__MAIN__SECRET": settings.secret.get_secret_value(),
     }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALLCARD_")}
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     log = folder / "listener.log"
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.cli.main", "run", "listener",
-            env={**os.environ, **env}, stdout=out, stderr=out,
+            env={**inherited, **env}, stdout=out, stderr=out,
         )  # fmt: skip
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(START_SECONDS):
