@@ -197,7 +197,7 @@ class AmiConnection(Manager):  # type: ignore[misc]
             attempt += 1
             self._say(
                 PbxLink.LOST,
-                f"{reason[:1].upper()}{reason[1:]}. Trying {self._where} again until it answers.",
+                f"{reason[:1].upper()}{reason[1:].rstrip('.')}. Trying {self._where} again until it answers.",
             )
             await self._clock.sleep(delay)
 

@@ -195,6 +195,9 @@ class PbxFollower:
         self._publish(PbxStatus(pbx=self.status.pbx, link=link, since=since, detail=detail, version=version))
         if self.lease.seeing is not (link is PbxLink.UP):
             self.lease.seeing = link is PbxLink.UP
+            if not self.lease.seeing:
+                for update in self.tracker.lose_sight(self._clock.now()):
+                    self._publisher.offer(update)
             self._on_seeing()
         if link is PbxLink.UP:
             self._resync_wanted.set()

@@ -462,3 +462,16 @@ async def test_agents_that_change_phones_are_known_by_their_login_from_then_on(s
         )
         await f.offered.until(lambda o: any(u.call.legs for u in o.updates))
         assert [leg.agent for leg in f.offered.updates[-1].call.legs] == ["anna"]
+
+
+async def test_a_lost_link_leaves_a_gap_in_the_calls_that_go_on(stub: AmiStub) -> None:
+    async with following(stub) as f:
+        session = await stub.session()
+        await tell_state(session, [])
+        await f.settled()
+        session.event("Newchannel", **RINGING)
+        await f.offered.until(lambda o: bool(o.updates))
+        assert not f.offered.updates[-1].call.gap
+        session.abort()
+        await f.offered.until(lambda o: o.updates[-1].call.gap)
+        assert f.offered.statuses[-1].link is PbxLink.LOST
