@@ -127,6 +127,13 @@ def test_hostile_texts_are_no_numbers(raw: str) -> None:
     assert kind(raw, "RU") in (NumberKind.UNKNOWN, NumberKind.MISSING)
 
 
+@pytest.mark.parametrize(
+    ("raw", "country"), [("+49002671972", "BR"), ("+49005258", "BR"), ("+4900880152", "BY")]
+)
+def test_a_number_that_reads_differently_the_second_time_is_none(raw: str, country: str) -> None:
+    assert normalise(raw, country) is None
+
+
 @settings(max_examples=150, deadline=None)
 @given(junk, st.sampled_from([*COUNTRIES, "ZZ", ""]))
 def test_anything_gives_an_e164_that_stays_or_nothing(raw: str, country: str) -> None:
