@@ -109,7 +109,11 @@ class _Reader:
             case "uri":
                 self._part.append(self._one(typed))
             case "code":
-                self._part.append(PhoneEntry(kind(typed, self._country), typed))
+                found = kind(typed, self._country)
+                # The sign before the digits makes a code of them, however much they look like a number.
+                self._part.append(
+                    PhoneEntry(NumberKind.UNKNOWN if found is NumberKind.PHONE else found, typed)
+                )
             case "run":
                 self._part += self._run(token, typed)
             case "extension":

@@ -63,6 +63,10 @@ class NumberKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Shows what follows from right to left: whoever looks at it reads another number than the digits make.
+_BACKWARDS = "\u202e"
+
+
 @lru_cache(maxsize=65536)  # the same few thousand callers ring all day; parsing costs 80 µs
 def normalise(raw: str, country: str) -> str | None:
     """A phone number as E.164, or None if it is none or not one alone. Never raises.
@@ -75,6 +79,8 @@ def normalise(raw: str, country: str) -> str | None:
     text = raw.strip()
     if _CLEAN.fullmatch(text):
         return _read(text, country)
+    if _BACKWARDS in text:
+        return None
     text = legible(plain(text)).strip()
     uri = _SIP.match(text)
     if uri:

@@ -156,3 +156,8 @@ def test_every_way_of_writing_comes_back(known: tuple[str, str], form: int, tail
     assert normalise(written + tail, country) == e164
     assert normalise(display(e164), country) == e164
     assert is_valid(e164)
+
+
+def test_a_text_that_is_shown_backwards_is_no_number() -> None:
+    assert normalise("\u202e33221110097+", "RU") is None
+    assert normalise("\u202d+79001112233\u202c", "RU") == "+79001112233"  # as address books copy it
