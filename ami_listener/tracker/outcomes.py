@@ -115,7 +115,13 @@ def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutc
     if call.caller_left:
         return TransferOutcome.CANCELLED
     queue = call.queue
-    if queue is not None and queue.joined_at is not None and queue.joined_at >= transfer.at:
+    # The stay that led to whoever passed the call on was answered; on a quick PBX both may be of one moment.
+    if (
+        queue is not None
+        and queue.outcome is not QueueOutcome.ANSWERED
+        and queue.joined_at is not None
+        and queue.joined_at >= transfer.at
+    ):
         return TransferOutcome.NO_ANSWER  # a queue took the call and found nobody who was free
     return TransferOutcome.FAILED
 
