@@ -29,8 +29,9 @@ from shared.observability import logger
 # Updates of a PBX in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
 _BATCH = 200
 # An end is several events, one a channel, a millisecond apart. Where no phone rings, waiting this long makes one update
-# of them, and one packet of those of several calls; nobody sees a card close 5 ms later.
-_GATHER_SECONDS = 0.005
+# of them, and one packet of those of several calls, so that a busy PBX's rings find Redis and us idle; nobody sees a
+# card change 20 ms later.
+_GATHER_SECONDS = 0.02
 # Redis on the same network answers in under a millisecond; after this long it does not answer at all.
 _WRITE_SECONDS = 5.0
 # A restarted Redis is back within a second or two; asking it twice a second costs nothing.
