@@ -53,8 +53,28 @@ class Forbidden(Problem):
     status, name, title = 403, "forbidden", "Not allowed"
 
 
+class Conflict(Problem):
+    status, name, title = 409, "conflict", "Conflict"
+
+
+class PreconditionFailed(Problem):
+    status, name, title = 412, "changed-meanwhile", "Changed meanwhile"
+
+
+class TooLarge(Problem):
+    status, name, title = 413, "too-large", "Too large"
+
+
+class UnsupportedMediaType(Problem):
+    status, name, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
 class Unprocessable(Problem):
     status, name, title = 422, "invalid", "Invalid request"
+
+
+class PreconditionRequired(Problem):
+    status, name, title = 428, "precondition-required", "Say which version you change"
 
 
 class TooManyRequests(Problem):

@@ -1,6 +1,6 @@
 """Keys of other systems. Only the hash is stored."""
 
-from sqlalchemy import ARRAY, Column, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Column, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.sql.expression import text
 
 from card_api.metadata import metadata, moment
@@ -16,4 +16,6 @@ api_keys = Table(
     Column("created_at", moment(), nullable=False, server_default=text("now()")),
     Column("last_used_at", moment()),
     Column("revoked_at", moment()),
+    Column("per_second", Integer),  # requests; none: the site's limit
+    Column("expires_at", moment()),  # a rotated key works until then
 )

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import text
@@ -51,9 +52,23 @@ customers = Table(
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("url", Text),  # the customer's page in the system it came from
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("preferences", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("country", Text),  # of numbers without a country code, if not the site's
+    # The record that stands for this one: both are one customer. Never a chain: a survivor is merged into nobody.
+    Column("merged_into", ForeignKey("customers.id", ondelete="SET NULL")),
+    Column("revision", BigInteger, nullable=False, server_default="1"),
     Column("created_at", moment(), nullable=False, server_default=text("now()")),
     Column("updated_at", moment(), nullable=False, server_default=text("now()")),
     UniqueConstraint("source", "external_id", name="customers_source_external_id_key"),
+    Index("customers_merged_into_idx", "merged_into", postgresql_where=text("merged_into is not null")),
+    Index("customers_updated_at_idx", "updated_at", "id"),
+    Index(
+        "customers_name_idx",
+        func.lower(text("name")).label("name"),
+        postgresql_ops={"name": "text_pattern_ops"},
+    ),
+    Index("customers_category_idx", "category", postgresql_where=text("category is not null")),
+    Index("customers_tags_idx", "tags", postgresql_using="gin"),
 )
 
 customer_names = Table(
@@ -83,11 +98,27 @@ customer_phones = Table(
     metadata,
     _id(),
     _customer(),
-    Column("e164", Text, nullable=False),
+    Column("e164", Text),  # none: no phone number of the world; kept as typed, never found
     Column("as_typed", Text, nullable=False),
     Column("purpose", Text, nullable=False, server_default="contact"),  # contact, mobile, sms, fax …
-    UniqueConstraint("customer_id", "e164", name="customer_phones_customer_id_e164_key"),
-    Index("customer_phones_e164_idx", "e164", postgresql_include=["customer_id", "purpose"]),
+    Column("kind", Text, nullable=False, server_default="phone"),  # shared.phone.NumberKind
+    Column("extension", Text),
+    Column("remark", Text),
+    Column("source", Text, nullable=False, server_default="callcard"),
+    Index(
+        "customer_phones_number_key",
+        "customer_id",
+        "source",
+        text("coalesce(e164, as_typed)"),
+        text("coalesce(extension, '')"),
+        unique=True,
+    ),
+    Index(
+        "customer_phones_e164_idx",
+        "e164",
+        postgresql_include=["customer_id", "purpose"],
+        postgresql_where=text("e164 is not null"),
+    ),
 )
 
 accounts = Table(
@@ -139,4 +170,40 @@ tickets = Table(
     UniqueConstraint("source", "external_id", name="tickets_source_external_id_key"),
     Index("tickets_customer_id_idx", "customer_id"),
     Index("tickets_open_idx", "customer_id", postgresql_where=text("closed_at is null")),
+)
+
+do_not_call = Table(
+    "do_not_call",
+    metadata,
+    Column("e164", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # hung_up, asked, wrong_number, foreign_number
+    Column("comment", Text),
+    Column("by_kind", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", moment(), nullable=False, server_default=text("now()")),
+)
+
+black_list = Table(
+    "black_list",
+    metadata,
+    Column("e164", Text, primary_key=True),
+    Column("reason", Text),
+    Column("until", moment()),
+    Column("by_kind", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", moment(), nullable=False, server_default=text("now()")),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE")),
+    Column("call_id", Text),
+    Column("text", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", moment(), nullable=False, server_default=text("now()")),
+    Index("notes_customer_id_idx", "customer_id", "at", postgresql_where=text("customer_id is not null")),
+    Index("notes_call_id_idx", "call_id", postgresql_where=text("call_id is not null")),
 )

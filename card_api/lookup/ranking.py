@@ -60,13 +60,17 @@ class Ranked:
 def rank(customers: list[FoundCustomer]) -> list[Ranked]:
     """Likeliest first; equals by name, so that the order never jumps."""
     ranked = [Ranked(customer, _score(customer)) for customer in customers]
-    return sorted(ranked, key=lambda r: (-r.score, r.customer.name, r.customer.id))
+    return sorted(
+        ranked, key=lambda r: (-r.score, r.customer.name, r.customer.source, r.customer.external_id)
+    )
 
 
 def candidate(ranked: Ranked, language: str) -> Candidate:
     """As the card shows it, with the reasons in the agent's language."""
     return Candidate(
         customer_id=ranked.customer.id,
+        source=ranked.customer.source,
+        external_id=ranked.customer.external_id,
         name=ranked.customer.name,
         why=", ".join(_reasons(ranked.customer, language)),
         score=round(ranked.score, 2),

@@ -1,17 +1,24 @@
 """What the look-up finds, and the answer of the enrichment end point."""
 
+from typing import Any, NamedTuple
+
 from pydantic import Field
 
-from shared.contracts.base import Contract
+from shared.contracts.base import Contract, Timestamp
 from shared.contracts.card import (
     Account,
+    BlackListed,
     CallerProfile,
     Candidate,
     Category,
+    DoNotCall,
+    MatchedBy,
     MatchKind,
     Named,
+    Note,
     Order,
     PastCall,
+    Person,
     Source,
     Ticket,
 )
@@ -21,10 +28,18 @@ class RankedCategory(Category):
     priority: int = 0
 
 
-class FoundCustomer(Contract):
-    """A customer who has the number, with everything a card shows."""
+class Talk(Contract):
+    """A conversation of before."""
 
-    id: str
+    at: Timestamp
+    agent: str | None = None
+
+
+class FoundCustomer(Contract):
+    """A customer who may be calling, with everything a card shows."""
+
+    id: str | None = Field(None, description="ours; none if only another system knows them")
+    matched_by: MatchedBy = MatchedBy.NUMBER
     source: str
     external_id: str
     kind: str
@@ -34,12 +49,28 @@ class FoundCustomer(Contract):
     manager: str | None = None
     tags: list[str] = []
     url: str | None = None
-    purpose: str = Field(description="what the number is for: contact, mobile, sms, fax …")
+    purpose: str = Field("contact", description="what the number is for: contact, mobile, sms, fax …")
+    preferences: dict[str, str] = {}
+    attributes: dict[str, Any] = {}
+    origins: dict[str, str] = Field(
+        {}, description="field → source, where another source than `source` said it"
+    )
+    last_talk: Talk | None = Field(None, description="with this very customer, as somebody said in that call")
     names: list[Named] = []
-    people: list[Named] = []
+    people: list[Person] = []
     accounts: list[Account] = []
     tickets: list[Ticket] = Field([], description="open ones, newest first")
     orders: list[Order] = Field([], description="newest first")
+    notes: list[Note] = Field([], description="newest first")
+
+
+class Question(NamedTuple):
+    """What is known when somebody is to be found. `number`: E.164; `account`: a contract number somebody gave (typed in
+    the IVR, or said to the agent); `call_id`: what was noted in this call counts."""
+
+    number: str | None
+    account: str | None = None
+    call_id: str | None = None
 
 
 class Found(Contract):
@@ -48,6 +79,10 @@ class Found(Contract):
     # Not `= []`: pydantic deep-copies such a default, and every call begins with nothing found.
     customers: list[FoundCustomer] = Field(default_factory=list)
     history: list[PastCall] = Field(default_factory=list)
+    notes: list[Note] = Field(default_factory=list, description="written in this call")
+    person: str | None = Field(None, description="who speaks, as somebody picked in this call")
+    do_not_call: DoNotCall | None = None
+    black_listed: BlackListed | None = None
 
 
 class LookupAnswer(Contract):

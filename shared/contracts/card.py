@@ -42,6 +42,14 @@ class SourceStatus(StrEnum):
     FAILED = "failed"
 
 
+class MatchedBy(StrEnum):
+    """How a customer came on the card: what somebody said in this call outranks what the number says."""
+
+    NUMBER = "number"
+    ACCOUNT = "account"
+    AGENT = "agent"
+
+
 class CallSummary(Contract):
     """The part of the call that the agent sees."""
 
@@ -64,6 +72,14 @@ class Named(Contract):
     """A name and who says so."""
 
     name: str
+    source: str
+
+
+class Person(Contract):
+    """Somebody who may be speaking for the customer."""
+
+    name: str
+    role: str | None = None
     source: str
 
 
@@ -113,6 +129,49 @@ class PastCall(Contract):
     talk_seconds: int | None = None
 
 
+class Note(Contract):
+    """What somebody wrote down, in this call or before."""
+
+    id: str
+    text: str
+    author: str
+    at: Timestamp
+    call_id: str | None = None
+
+
+class DoNotCallReason(StrEnum):
+    HUNG_UP = "hung_up"
+    ASKED = "asked"
+    WRONG_NUMBER = "wrong_number"
+    FOREIGN_NUMBER = "foreign_number"
+
+
+class DoNotCall(Contract):
+    """Nobody shall call this number, because …"""
+
+    reason: DoNotCallReason
+    comment: str | None = None
+    by: str
+    at: Timestamp
+
+
+class BlackListed(Contract):
+    """This number is on the black list. `until`: none is for ever."""
+
+    reason: str | None = None
+    until: Timestamp | None = None
+    by: str
+    at: Timestamp
+
+
+class Attribute(Contract):
+    """A free field of the customer that the site's card layout names."""
+
+    name: str
+    value: str
+    source: str
+
+
 class Callback(Contract):
     id: str
     due_at: Timestamp | None = None
@@ -128,21 +187,38 @@ class Link(Contract):
 class CallerProfile(Contract):
     """Who is calling, as far as anybody knows; each field with its source."""
 
-    customer_id: str | None = None
-    name: str | None = Field(None, description="the name to greet with")
+    customer_id: str | None = Field(
+        None, description="ours; none for a customer that only another system knows"
+    )
+    source: str | None = Field(None, description="the system that says who it is")
+    external_id: str | None = Field(None, description="its key in that system")
+    kind: str | None = Field(None, description="person or company")
+    matched_by: MatchedBy | None = None
+    name: str | None = Field(None, description="the customer's name")
+    person: str | None = Field(None, description="who speaks, if somebody picked one of the people")
     display_number: str | None = Field(None, description="the number as people read it")
     names: list[Named] = []
-    people: list[Named] = []
+    people: list[Person] = []
     accounts: list[Account] = []
     category: Category | None = None
     manager: str | None = None
     tags: list[str] = []
+    preferences: dict[str, str] = {}
+    attributes: list[Attribute] = []
+    origins: dict[str, str] = Field(
+        {}, description="which source said name, category, manager …: field → source"
+    )
+    do_not_call: DoNotCall | None = None
+    black_listed: BlackListed | None = None
 
 
 class Candidate(Contract):
-    """One of several customers behind a number, with the reason for its rank."""
+    """One of several customers behind a number, with the reason for its rank. Picked by `customer_id`, or by `source`
+    and `external_id` where only another system knows it."""
 
-    customer_id: str
+    customer_id: str | None = None
+    source: str
+    external_id: str
     name: str
     why: str
     score: float
@@ -189,6 +265,7 @@ class Card(Contract):
     history: list[PastCall] = []
     tickets: list[Ticket] = []
     orders: list[Order] = []
+    notes: list[Note] = Field([], description="of this call and of the customer, newest first")
     callbacks: list[Callback] = []
     links: list[Link] = []
     sources: list[Source] = []

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
+import migrations
 from card_api.agents.directory import Agent
 from card_api.agents.repository import AgentRepository
 from card_api.agents.service import AgentError, AgentService
@@ -261,7 +262,7 @@ class TestHealth:
     async def test_updates_that_wait_too_long_are_said(self, engine: AsyncEngine, redis: Redis) -> None:
         minute_ago = int((datetime.now(UTC) - timedelta(minutes=1)).timestamp() * 1000)
         await redis.xadd(CALLS_STREAM, {"u": "x"}, id=f"{minute_ago}-0")
-        said = await HealthService(engine, redis, "0001").readiness()
+        said = await HealthService(engine, redis, migrations.newest()).readiness()
         assert not said.ready
         assert said.checks["calls"].detail.startswith("1 updates wait, the oldest for 6")
         assert said.checks["postgresql"].ok

@@ -13,10 +13,13 @@ from card_api.api_keys import models as _api_keys
 from card_api.audit import models as _audit
 from card_api.calls import models as _calls
 from card_api.customers import models as _customers
+from card_api.idempotency import models as _idempotency
+from card_api.identities import models as _identities
 from card_api.metadata import metadata
+from card_api.scripts import models as _scripts
 from services.migrate import upgrade
 
-DECLARED = (_agents, _api_keys, _audit, _calls, _customers)
+DECLARED = (_agents, _api_keys, _audit, _calls, _customers, _idempotency, _identities, _scripts)
 
 
 async def test_migrations_and_models_agree(engine: AsyncEngine) -> None:

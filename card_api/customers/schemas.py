@@ -1,0 +1,221 @@
+"""Customers as CRM teams write and read them."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from shared.contracts.base import Contract, Timestamp
+from shared.numbers import MAX_FIELD, Purpose
+from shared.phone import NumberKind
+
+# A customer is a card, not a data warehouse: beyond these it is a mistake of the export.
+_MANY = 200
+_ATTRIBUTES_BYTES = 16_384
+
+
+def _no_nul(value: Any) -> Any:
+    # PostgreSQL's text has no NUL; nobody's name has one either.
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+def _web_address(value: str) -> str:
+    # Shown as a link on agents' screens: javascript: has no business there.
+    if not value.lower().startswith(("https://", "http://")):
+        raise ValueError("must begin with https:// or http://")
+    return value
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(value)) > _ATTRIBUTES_BYTES:
+        raise ValueError(
+            f"is larger than {_ATTRIBUTES_BYTES} bytes of JSON: keep documents in the CRM and link them"
+        )
+    return value
+
+
+def _text(longest: int) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
+
+
+_Clean = BeforeValidator(_no_nul)
+Name = Annotated[str, _Clean, _text(300)]
+Word = Annotated[str, _Clean, _text(100)]
+Key = Annotated[str, _Clean, _text(200)]
+Line = Annotated[str, _Clean, _text(1000)]
+Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+"""Name of a system that knows customers: `crm`, `billing`."""
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Json = Annotated[dict[str, Any], AfterValidator(_small)]
+
+
+class _Given(BaseModel):
+    """What others send: a field nobody knows is an error, so that a typing mistake is found at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PhoneWrite(_Given):
+    number: Annotated[
+        str, BeforeValidator(_no_nul), StringConstraints(min_length=1, max_length=MAX_FIELD)
+    ] = Field(
+        description="as people write it: 8 (900) 111-22-33, +44 20 7946 0123 ext. 5; two in one field are two",
+        examples=["8 (900) 111-22-33"],
+    )
+    purpose: Purpose | None = Field(None, description="if not given: what the words around the number say")
+
+
+class PersonWrite(_Given):
+    name: Name
+    role: Word | None = None
+
+
+class AccountWrite(_Given):
+    """A contract. `external_id` is the source's key; the number, if the source has no other."""
+
+    number: Key
+    external_id: Key | None = None
+    status: Word | None = None
+    product: Name | None = None
+
+
+class OrderWrite(_Given):
+    number: Key
+    external_id: Key | None = None
+    title: Line
+    status: Word | None = None
+    amount: Decimal | None = Field(None, max_digits=14, decimal_places=2)
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
+    ordered_at: datetime | None = None
+    url: Url | None = None
+
+
+class TicketWrite(_Given):
+    number: Key
+    external_id: Key | None = None
+    subject: Line
+    status: Word
+    opened_at: datetime | None = None
+    closed_at: datetime | None = Field(None, description="a ticket without it is open and shows on the card")
+    url: Url | None = None
+
+
+class CustomerBody(_Given):
+    """A customer whole, as one source knows them. What is not given is empty: a PUT replaces what this source said
+    before, and nothing that others said."""
+
+    kind: Literal["person", "company"] = "person"
+    name: Name
+    greet_as: Name | None = Field(None, description="how they want to be called, if the name does not tell")
+    category: Word | None = Field(
+        None, description="code of a category; one that is new is made, with its code as label"
+    )
+    manager: Name | None = Field(None, description="personal manager: an agent's login, or a name")
+    country: Country | None = Field(
+        None, description="of numbers without a country code; default: the site's"
+    )
+    url: Url | None = Field(None, description="their page in the source")
+    tags: list[Word] = Field([], max_length=_MANY)
+    attributes: Json = Field({}, description="free; the card shows those its layout names")
+    preferences: dict[Word, Line] = Field({}, max_length=_MANY, description='e.g. {"call after": "18:00"}')
+    phones: list[PhoneWrite | Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD)]] = Field(
+        [], max_length=_MANY
+    )
+    names: list[Name] = Field([], max_length=_MANY, description="other names they go by")
+    people: list[PersonWrite] = Field([], max_length=_MANY, description="who may be speaking when they call")
+    accounts: list[AccountWrite] = Field([], max_length=_MANY)
+    orders: list[OrderWrite] = Field([], max_length=_MANY)
+    tickets: list[TicketWrite] = Field([], max_length=_MANY)
+
+
+class CustomerWrite(CustomerBody):
+    """`source` and `external_id` together are the key: the same pair again is the same customer."""
+
+    source: SourceName
+    external_id: Key
+
+
+class Phone(Contract):
+    """`e164` is what a caller is found by; none for what is no phone number of the world (an extension)."""
+
+    e164: str | None = None
+    as_typed: str
+    kind: NumberKind = NumberKind.PHONE
+    purpose: Purpose = Purpose.CONTACT
+    extension: str | None = None
+    remark: str | None = None
+    source: str
+
+
+class OtherName(Contract):
+    name: str
+    source: str
+    said_at: Timestamp | None = None
+
+
+class PersonOf(Contract):
+    name: str
+    role: str | None = None
+    source: str
+
+
+class AccountOf(Contract):
+    external_id: str
+    number: str
+    status: str | None = None
+    product: str | None = None
+    source: str
+
+
+class OrderOf(Contract):
+    external_id: str
+    number: str
+    title: str
+    status: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    ordered_at: Timestamp | None = None
+    url: str | None = None
+    source: str
+
+
+class TicketOf(Contract):
+    external_id: str
+    number: str
+    subject: str
+    status: str
+    opened_at: Timestamp | None = None
+    closed_at: Timestamp | None = None
+    url: str | None = None
+    source: str
+
+
+class Customer(Contract):
+    """A customer as it is kept. `revision` is the ETag: say it in If-Match when you change something."""
+
+    id: str
+    source: str
+    external_id: str
+    merged_into: str | None = Field(None, description="the record that stands for this one")
+    revision: int
+    kind: Literal["person", "company"]
+    name: str
+    greet_as: str | None = None
+    category: str | None = None
+    manager: str | None = None
+    country: str | None = None
+    url: str | None = None
+    tags: list[str] = []
+    attributes: dict[str, Any] = {}
+    preferences: dict[str, str] = {}
+    phones: list[Phone] = []
+    names: list[OtherName] = []
+    people: list[PersonOf] = []
+    accounts: list[AccountOf] = []
+    orders: list[OrderOf] = []
+    tickets: list[TicketOf] = []
+    created_at: Timestamp
+    updated_at: Timestamp
