@@ -8,14 +8,12 @@ from time import monotonic
 from uuid import UUID
 
 from card_api.api_keys.repository import ApiKey, ApiKeyRepository
+from card_api.api_keys.scopes import SCOPES
 from card_api.database import DATABASE_ERRORS
 from shared.observability import logger
 from shared.security import API_KEY_PREFIX, hash_api_key, new_api_key
 
 __all__ = ["SCOPES", "ApiKey", "ApiKeyError", "ApiKeyService"]
-
-SCOPES = frozenset({"lookup", "floor"})
-"""What a key may be allowed to do: `lookup` who is behind a number; `floor` see phones and queues."""
 
 # A revoked key works for at most this long; in return a busy key costs no statement a request.
 _KEPT_SECONDS = 5.0
@@ -48,10 +46,10 @@ class ApiKeyService:
         """Make a key; returns it, for the only time. Raises `ApiKeyError`."""
         if not name.strip():
             raise ApiKeyError("The name is empty: say which system will use the key.")
-        unknown = sorted(set(scopes) - SCOPES)
+        unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             said = f"There is no scope {unknown[0]!r}" if unknown else "A key without a scope can do nothing"
-            raise ApiKeyError(f"{said}: use one of {', '.join(sorted(SCOPES))}.")
+            raise ApiKeyError(f"{said}: use one of {', '.join(SCOPES)}.")
         key, prefix, key_hash = new_api_key()
         await self._repository.add(name.strip(), prefix, key_hash, sorted(set(scopes)))
         return key

@@ -9,6 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from card_api.agents.directory import Agent
 from card_api.agents.service import AgentDirectory
+from card_api.api_keys.scopes import Scope, allows
 from card_api.api_keys.service import ApiKey, ApiKeyService
 from card_api.database import DATABASE_ERRORS
 from shared.errors import Forbidden, Unauthorised, Unavailable
@@ -59,7 +60,7 @@ class Access:
             raise Unauthorised("There is no such agent any more, or it was switched off.", _CHALLENGE)
         return agent
 
-    def scope(self, scope: str) -> Callable[..., Awaitable[ApiKey]]:
+    def scope(self, scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
         """A dependency: the API key of the request, which must have this scope."""
 
         async def key_with_scope(
@@ -81,13 +82,13 @@ class Access:
                 ) from None
             if key is None:
                 raise Unauthorised("This API key is not known, or it was revoked.", _CHALLENGE)
-            if scope not in key.scopes:
+            if not allows(key.scopes, scope):
                 raise Forbidden(f"This API key has no scope '{scope}'. Create one with --scope {scope}.")
             return key
 
         return key_with_scope
 
-    def agent_or_key(self, scope: str) -> Callable[..., Awaitable[Agent | ApiKey]]:
+    def agent_or_key(self, scope: Scope) -> Callable[..., Awaitable[Agent | ApiKey]]:
         """A dependency: whoever is signed in, or an API key with this scope."""
         key_with_scope = self.scope(scope)
 
