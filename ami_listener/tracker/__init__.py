@@ -22,6 +22,8 @@ What the words of a call mean where the PBX leaves it open:
 - A parked call is `held`, and parking is a blind transfer to the place: `answered` when a colleague fetches the caller,
   `no_answer` when the time runs out, also if then whoever parked him answers.
 - A queue that an agent asks for a colleague while the customer holds is not the customer's, until he is passed on.
+- What comes of a transfer to a queue is what comes of the stay there, not of the phones it rang: `no_answer` also if
+  its time ran out while one rang, or after one declined. `cancelled` is a customer who hung up in it.
 - Whoever is in a conference with the customer is a leg of his call, also if he dialled the room first.
 - An ended call stays ended. What the PBX still says of its Linkedid, or of a ChannelId that a client uses once more,
   is another call: its `call_id` ends in `~2`.

@@ -177,7 +177,7 @@ def _unreachable(book: Book, call: CallRecord, value: str, at: datetime) -> bool
         leg = LegRecord(
             endpoint=endpoint, channel=endpoint, agent=agent, kind=EndpointKind.AGENT, number=None
         )
-        call.legs.append(leg)
+        book.add_leg(call, leg)
         book.show(call, at)
         book.end_leg(call, leg, LegEndReason.FAILED, at)
     return bool(new)

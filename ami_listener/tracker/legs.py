@@ -37,15 +37,21 @@ class Legs(Parties):
             number=channel.number,
         )
         channel.leg = leg
-        if len(call.legs) >= _MAX_LEGS:
-            _forget_a_leg(call)
-        call.legs.append(leg)
+        self.add_leg(call, leg)
         # A short number may be one outside (112, a speed dial), but not where a colleague was called before: his phone
         # forwards, or he passes the call on, and who called has called a colleague.
         colleague = any(other.kind is EndpointKind.AGENT for other in call.legs if other is not leg)
         if channel.kind is EndpointKind.TRUNK and call.direction is Direction.INTERNAL and not colleague:
             call.direction = Direction.OUTBOUND
         return leg
+
+    def add_leg(self, call: CallRecord, leg: LegRecord) -> None:
+        """One more end is called. While the caller is in a queue, it is the queue that is tried for a transfer."""
+        if len(call.legs) >= _MAX_LEGS:
+            _forget_a_leg(call)
+        call.legs.append(leg)
+        if not call.waits:
+            _tried(call, leg)
 
     def answer(self, channel: Channel, at: datetime) -> None:
         """The phone was picked up."""
@@ -64,6 +70,7 @@ class Legs(Parties):
             call.anchor = channel
         own_leg = call.anchor.leg if call.anchor is not None else None
         others_talk = any(other.talking and other is not own_leg for other in call.legs)
+        _note_answer(call, leg)
         leg.answered_at, leg.state, leg.unsure = at, LegState.ANSWERED, False
         own = channel is call.anchor
         if not own:
@@ -124,6 +131,7 @@ class Legs(Parties):
                 return
             self.leave_queue(call, call.queue, at)
         call.queue = QueueRecord(name, at, position)
+        _tried(call, call.queue)
         self.tell(call, at, "queued", None, name)
 
     def leave_queue(self, call: CallRecord, queue: QueueRecord, at: datetime) -> None:
@@ -132,10 +140,22 @@ class Legs(Parties):
         self.tell(call, at, "left_queue", None, f"{queue.name}: {queue.outcome.value}")
 
 
+def _tried(call: CallRecord, what: LegRecord | QueueRecord) -> None:
+    if call.transfers and call.transfers[-1].outcome is None:
+        call.transfers[-1].tried, call.transfers[-1].unsure = what, False
+
+
+def _note_answer(call: CallRecord, answered: LegRecord) -> None:
+    """For those that this answer ends the waiting of: phones that still ring, and the queue."""
+    for other in call.legs:
+        if other is not answered and other.alive and other.answered_at is None:
+            other.rival = answered
+    for stay in (call.queue, call.asked):
+        if stay is not None and stay.left_at is None:
+            stay.answered_by = answered
+
+
 def _forget_a_leg(call: CallRecord) -> None:
     at = next((i for i, leg in enumerate(call.legs) if not leg.alive and leg.answered_at is None), None)
     if at is not None:
         del call.legs[at]
-        for transfer in call.transfers:
-            if transfer.first_leg > at:
-                transfer.first_leg -= 1

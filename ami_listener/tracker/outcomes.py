@@ -33,12 +33,18 @@ _CALL_BY_LEG = {
     LegEndReason.FAILED: CallEndReason.FAILED,
     LegEndReason.UNKNOWN: CallEndReason.UNKNOWN,
 }
-_TRANSFER_BY_LEG = {
+_TRANSFER_BY_LEG: dict[LegEndReason | None, TransferOutcome] = {
     LegEndReason.NO_ANSWER: TransferOutcome.NO_ANSWER,
     LegEndReason.BUSY: TransferOutcome.BUSY,
     LegEndReason.REJECTED: TransferOutcome.REJECTED,
     LegEndReason.CANCELLED: TransferOutcome.CANCELLED,
     LegEndReason.FAILED: TransferOutcome.FAILED,
+}
+_TRANSFER_BY_STAY: dict[QueueOutcome | None, TransferOutcome] = {
+    QueueOutcome.ANSWERED: TransferOutcome.ANSWERED,
+    QueueOutcome.ABANDONED: TransferOutcome.CANCELLED,
+    QueueOutcome.TIMEOUT: TransferOutcome.NO_ANSWER,
+    QueueOutcome.LEFT: TransferOutcome.NO_ANSWER,  # it was full, or had nobody who could be called
 }
 
 
@@ -97,33 +103,20 @@ def answered_elsewhere(call: CallRecord, leg: LegRecord) -> bool:
     """Did somebody else answer while this phone rang? Not so the agent who consults while he talks, nor the phone that
     the PBX calls to connect it."""
     own = call.anchor.leg if call.anchor is not None else None
-    since = leg.ringing_at or call.started_at
-    return any(
-        other.talking and other is not leg and other is not own and (other.answered_at or since) >= since
-        for other in call.legs
-    )
+    return leg.rival is not None and leg.rival.talking and leg.rival is not own
 
 
 def transfer_outcome(call: CallRecord, transfer: TransferRecord) -> TransferOutcome:
     """Outcome of a transfer that nobody has answered and that is over."""
-    attempts = call.legs[transfer.first_leg :]
-    if transfer.unsure and not attempts:
-        return TransferOutcome.UNKNOWN
-    if attempts:
-        last = attempts[-1].end_reason
-        return _TRANSFER_BY_LEG.get(last, TransferOutcome.UNKNOWN) if last else TransferOutcome.UNKNOWN
-    if call.caller_left:
-        return TransferOutcome.CANCELLED
-    queue = call.queue
-    # The stay that led to whoever passed the call on was answered; on a quick PBX both may be of one moment.
-    if (
-        queue is not None
-        and queue.outcome is not QueueOutcome.ANSWERED
-        and queue.joined_at is not None
-        and queue.joined_at >= transfer.at
-    ):
-        return TransferOutcome.NO_ANSWER  # a queue took the call and found nobody who was free
-    return TransferOutcome.FAILED
+    tried = transfer.tried
+    if isinstance(tried, LegRecord):
+        return _TRANSFER_BY_LEG.get(tried.end_reason, TransferOutcome.UNKNOWN)
+    if transfer.unsure and (tried is None or not tried.unsure):
+        return TransferOutcome.UNKNOWN  # nobody was tried any more when the link was lost, or so it seemed
+    if tried is not None:
+        # Not what became of its agents: a queue goes on to the next, and stops ringing one when its time is over.
+        return _TRANSFER_BY_STAY.get(tried.outcome, TransferOutcome.UNKNOWN)
+    return TransferOutcome.CANCELLED if call.caller_left else TransferOutcome.FAILED
 
 
 def queue_outcome(call: CallRecord, queue: QueueRecord) -> QueueOutcome:
@@ -131,8 +124,7 @@ def queue_outcome(call: CallRecord, queue: QueueRecord) -> QueueOutcome:
 
     Asterisk says "abandon" also when the time limit ran out; the caller's own HangupRequest tells them apart.
     """
-    joined_at = queue.joined_at or call.started_at
-    if any(leg.talking and leg.answered_at is not None and leg.answered_at >= joined_at for leg in call.legs):
+    if queue.answered_by is not None and queue.answered_by.talking:
         return QueueOutcome.ANSWERED
     if queue.unsure and not (call.caller_left and queue.gave_up):
         return QueueOutcome.UNKNOWN

@@ -27,7 +27,7 @@ def parked(book: Book, event: AmiMessage, at: datetime) -> None:
     if already is not None:
         already.to = place
     else:
-        transfers.record(book, call, TransferKind.BLIND, by, place, len(call.legs), None, at)
+        transfers.record(book, call, TransferKind.BLIND, by, place, None, None, at)
     if parker is not None:
         transfers.gave_away(book, call, parker, parkee, at)
     book.tell(call, at, "parked", by, place)

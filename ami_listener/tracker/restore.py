@@ -22,7 +22,7 @@ from ami_listener.tracker.state import (
     Remembered,
     TransferRecord,
 )
-from shared.contracts.call import Call, CallState, Leg, LegEndReason, TransferKind
+from shared.contracts.call import Call, CallState, Leg, LegEndReason, Transfer, TransferKind
 
 # A PBX that was restarted counts its channels from one again, so an old name may belong to a new call. It was made
 # after the leg it was remembered for; what it says of its age is in whole seconds.
@@ -160,23 +160,40 @@ def _record(book: Book, call: Call) -> CallRecord:
     if call.queue is not None:
         stay = call.queue
         record.queue = QueueRecord(stay.name, stay.joined_at, stay.position, stay.left_at, stay.outcome)
-    for transfer in call.transfers:
-        first = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
-        if transfer.kind is not TransferKind.BLIND and first:
-            first -= 1  # who was consulted was called before the transfer
-        record.transfers.append(
-            TransferRecord(
-                transfer.kind,
-                transfer.by,
-                transfer.from_,
-                transfer.to,
-                transfer.at,
-                first,
-                transfer.outcome,
-            )
-        )
+    record.transfers = [
+        TransferRecord(t.kind, t.by, t.from_, t.to, t.at, t.outcome, _tried(t, record))
+        for t in call.transfers
+    ]
+    _answered_meanwhile(record)
     blind.doubt(record, call.timeline[-1].at if call.timeline else call.started_at)
     return record
+
+
+def _tried(transfer: Transfer, call: CallRecord) -> LegRecord | QueueRecord | None:
+    """Whom the PBX had tried last for a transfer. The document tells times only, and these have to do."""
+    queue, legs = call.queue, call.legs
+    before = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
+    if transfer.kind is not TransferKind.BLIND and before:
+        before -= 1  # who was consulted was called before the transfer
+    leg = legs[-1] if len(legs) > before else None
+    if queue is None or (queue.left_at is not None and queue.left_at <= transfer.at):
+        return leg
+    rang_at = leg.ringing_at if leg is not None else None
+    return leg if rang_at and queue.left_at and rang_at > queue.left_at else queue
+
+
+def _answered_meanwhile(call: CallRecord) -> None:
+    """Who had answered while a phone rang, or while the caller waited."""
+    queue = call.queue
+    joined_at = queue.joined_at if queue is not None and queue.left_at is None else None
+    for leg in call.legs:
+        if leg.answered_at is None or not leg.alive:
+            continue
+        for other in call.legs:
+            if other.answered_at is None and other.ringing_at and other.ringing_at <= leg.answered_at:
+                other.rival = leg
+        if queue is not None and joined_at is not None and joined_at <= leg.answered_at:
+            queue.answered_by = leg
 
 
 def _leg(book: Book, leg: Leg) -> LegRecord:

@@ -57,7 +57,11 @@ class Channel:
 
 @dataclass(slots=True, eq=False)
 class LegRecord:
-    """A called end."""
+    """A called end.
+
+    rival: who answered last while this phone rang. Noted when it happens: several events may bear one time, and only
+    their order tells what came first.
+    """
 
     endpoint: str
     channel: str
@@ -69,6 +73,7 @@ class LegRecord:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: LegEndReason | None = None
+    rival: "LegRecord | None" = None
     unsure: bool = False  # what it was when the link was lost; nothing has shown yet that it still is
     view: Leg | None = None  # as it was told last: most updates leave most legs as they are
 
@@ -84,12 +89,15 @@ class LegRecord:
 
 @dataclass(slots=True, eq=False)
 class QueueRecord:
+    """A stay in a queue. answered_by: who answered last while the caller waited in it."""
+
     name: str
     joined_at: datetime | None
     position: int | None
     left_at: datetime | None = None
     outcome: QueueOutcome | None = None
     view: QueueStay | None = None
+    answered_by: LegRecord | None = None
     gave_up: bool = False  # QueueCallerAbandon was seen: the caller left, or the time limit ran out
     unsure: bool = False  # he waited when the link was lost; nothing has shown yet that he still did after it
 
@@ -103,13 +111,15 @@ class DigitsRecord:
 
 @dataclass(slots=True, eq=False)
 class TransferRecord:
+    """The call was passed on. tried: whom the PBX has tried last for it, a phone or a queue; None if nobody yet."""
+
     kind: TransferKind
     by: str | None
     from_: str | None
     to: str | None
     at: datetime
-    first_leg: int  # number of legs there were before: the later ones are its attempts
     outcome: TransferOutcome | None = None
+    tried: LegRecord | QueueRecord | None = None
     unsure: bool = False  # it was pending when the link was lost: attempts may have come and gone unseen
 
 
@@ -196,3 +206,8 @@ class CallRecord:
     unseen_since: datetime | None = None
     remembered: Remembered | None = None
     caller_view: Caller | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Is the caller in a queue now?"""
+        return self.queue is not None and self.queue.left_at is None

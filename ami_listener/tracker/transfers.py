@@ -10,7 +10,8 @@ from ami_listener.tracker.endpoints import EndpointKind, endpoint_of
 from ami_listener.tracker.state import CallRecord, Channel, LegRecord, TransferRecord
 from shared.contracts.call import LegEndReason, QueueOutcome, TransferKind, TransferOutcome
 
-# Nobody gives the same call to the same number twice within this time; a repeated event does.
+# Nobody gives the same call to the same number twice within this time; a repeated event does. If somebody else has
+# passed it on in between, it is no repetition.
 _SAME = timedelta(seconds=1)
 
 
@@ -25,7 +26,7 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
         return
     by = endpoint_of(event.get("TransfererChannel", "")) or None
     if not (call.parked is not None and just_now(call, by, at)):
-        record(book, call, TransferKind.BLIND, by, event.get("Extension"), len(call.legs), None, at)
+        record(book, call, TransferKind.BLIND, by, event.get("Extension"), None, None, at)
     if giver is not None and giver.call is call:
         gave_away(book, call, giver, customer, at)
 
@@ -62,7 +63,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
         TransferKind.BLONDE if blonde else TransferKind.ATTENDED,
         by,
         _dialled(other, far, givers) or _target_number(event, call, leg),
-        call.legs.index(leg) if leg is not None else len(call.legs),
+        leg,
         None if blonde else TransferOutcome.ANSWERED,
         at,
     )
@@ -101,17 +102,20 @@ def record(
     kind: TransferKind,
     by: str | None,
     to: str | None,
-    first_leg: int,
+    leg: LegRecord | None,
     outcome: TransferOutcome | None,
     at: datetime,
 ) -> None:
-    """Note that the call was passed on. `first_leg`: how many legs it had before."""
+    """Note that the call was passed on. leg: the phone that is called for it already, if any."""
+    last = just_now(call, by, at)
+    if last is not None and last.to == (to or None):
+        return
     for earlier in call.transfers:
-        if earlier.by == by and earlier.to == (to or None) and at - earlier.at < _SAME:
-            return
         if earlier.outcome is None:  # sent on again before anybody answered
             earlier.outcome = TransferOutcome.UNKNOWN
-    call.transfers.append(TransferRecord(kind, by, by, to or None, at, first_leg, outcome))
+    # The caller may be in the queue he was sent to before the PBX says that he was sent.
+    tried = call.queue if call.waits else leg
+    call.transfers.append(TransferRecord(kind, by, by, to or None, at, outcome, tried))
     book.tell(call, at, "transferred", by, f"{kind.value} to {to}")
 
 
