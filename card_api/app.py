@@ -49,7 +49,6 @@ _TAGS = [
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
     {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
-    {"name": "health", "description": "For whoever keeps the process running."},
 ]
 
 

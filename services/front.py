@@ -50,7 +50,8 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path in ("/healthz", "/readyz", "/metrics") and scope["type"] == "http":
-            await (await self._together(path))(scope, receive, send)
+            answer = await self._together(path) if scope["method"] in ("GET", "HEAD") else _only_get()
+            await answer(scope, receive, send)
             return
         for prefix, app in self._by_prefix:
             if prefix == "/" or path == prefix or path.startswith(prefix + "/"):
@@ -85,6 +86,16 @@ def _json(answer: httpx.Response) -> Any:
         return answer.json()
     except ValueError:
         return {"status": answer.status_code}
+
+
+def _only_get() -> Response:
+    body = {
+        "type": "urn:callcard:error:method-not-allowed",
+        "title": "Method Not Allowed",
+        "status": 405,
+        "detail": "This address can only be read: use GET.",
+    }
+    return JSONResponse(body, 405, {"Allow": "GET, HEAD"}, "application/problem+json")
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -80,6 +80,13 @@ async def test_metrics_of_all_pieces_are_one_page() -> None:
     assert (await _get(front, "/metrics")).text == "a_total 1\nb_total 1\n"
 
 
+async def test_the_health_can_only_be_read() -> None:
+    front = Front([Mount("a", _piece("a"), ("/a",))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://x") as client:
+        answer = await client.post("/readyz")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
 async def test_http_and_websocket_on_one_real_port_and_a_polite_end() -> None:
     drained: list[str] = []
     front = Front([Mount("gateway", _piece("gateway", drained=drained), ("/connection",))])

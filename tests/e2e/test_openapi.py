@@ -1,0 +1,59 @@
+"""Schemathesis over the whole OpenAPI document: no 500, every answer as the document says.
+
+`CALLCARD_EXAMPLES=200` makes it thorough; the gate runs what fits into its time.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.service import SCOPES, ApiKeyService
+from tests.e2e.conftest import Start
+
+EXAMPLES = int(os.environ.get("CALLCARD_EXAMPLES", "5"))
+# What is wrong with an answer, not what somebody's taste may be. Not asked: whether each rule of the schema is
+# enforced (the numbers in a text are judged by us, not by a pattern), and what only a browser's cache needs.
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "use_after_free",
+    "ignored_auth",
+)
+
+
+@pytest.mark.timeout(600)
+async def test_every_answer_is_as_the_document_says(
+    start: Start, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    key = await ApiKeyService(ApiKeyRepository(engine), lambda: datetime.now(UTC)).create(
+        "schemathesis", sorted(SCOPES)
+    )
+    async with start() as stack:
+        token = await stack.token("104")
+        program = await asyncio.create_subprocess_exec(
+            *(Path(sys.executable).parent / "st", "run", f"{stack.address}/openapi.json"),
+            *("--checks", ",".join(CHECKS), "--max-examples", str(EXAMPLES), "--seed", "1"),
+            *("--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--warnings", "off"),
+            # Whoever asks twice gets the better of both: a supervisor's token, and a key that may do everything.
+            *("--header", f"Authorization: Bearer {token}", "--header", f"X-API-Key: {key}"),
+            # A load that never ends, a stream that waits: not what this is about.
+            *("--request-timeout", "20", "--no-color", "--output-sanitize", "true"),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "160", "NO_PROXY": "127.0.0.1"},
+        )
+        told, _ = await program.communicate()
+        text = re.sub(r"\n{3,}", "\n\n", told.decode())
+        assert program.returncode == 0, text[-20_000:]
