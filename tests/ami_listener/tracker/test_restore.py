@@ -8,7 +8,8 @@ from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls
 from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.tracker import Tracker
-from shared.contracts.call import Call, CallEndReason, CallUpdate, LegEndReason
+from shared.contracts.call import Call, CallEndReason, CallUpdate, LegEndReason, QueueOutcome
+from tests.ami_listener.tracker.pbx import Pbx
 from tests.ami_listener.tracker.recordings import NAMES, START, Timed, messages, rules, track
 
 # In the middle of what one act of a caller or an agent causes, something is always half told; nobody can know then.
@@ -135,3 +136,26 @@ def test_open_calls_are_known_better_here() -> None:
     list(track(events[: len(events) - len(rest)], tracker))
     assert tracker.remember(told, START) == 0
     assert [call.gap for call in tracker.open_calls()] == [False]
+
+
+def test_killed_between_an_answer_and_what_follows_from_it() -> None:
+    """The others that rang, and the queue, have not been told off yet."""
+    pbx = Pbx()
+    pbx.customer()
+    pbx.queue("QueueCallerJoin", 1, "support", Position="1")
+    for number, agent in ((2, 101), (3, 102)):
+        pbx.phone(number, agent, of=1)
+        pbx.dial(1, number)
+    pbx.answer(1, 2)
+    told, snapshot = pbx.updates[-1:], listing(pbx.tracker)
+    pbx.tracker = Tracker("pbx", rules())
+    pbx.tracker.remember(told, pbx.at)
+    pbx.tracker.begin_resync(pbx.at)
+    pbx.updates += pbx.tracker.settle(snapshot, pbx.at)
+    pbx.dialled(1, 3, "CANCEL")
+    pbx.hang_up(3, cause=26)
+    pbx.queue("QueueCallerLeave", 1, "support")
+    pbx.hang_up(2, 1)
+    (call,) = pbx.over()
+    assert [leg.end_reason for leg in call.legs] == [LegEndReason.HANGUP, LegEndReason.ANSWERED_ELSEWHERE]
+    assert call.queue is not None and call.queue.outcome is QueueOutcome.ANSWERED
