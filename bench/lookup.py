@@ -23,6 +23,7 @@ from sqlalchemy.sql.expression import text
 
 from bench.table import Row, show
 from card_api.lookup.repository import FIND, LookupRepository
+from card_api.lookup.schemas import Question
 from services.embedded import EmbeddedPostgres
 from services.migrate import upgrade
 from shared.db import create_engine
@@ -171,7 +172,7 @@ def our_way(engine: AsyncEngine) -> Find:
     repository = LookupRepository(engine)
 
     async def find(number: str) -> int:
-        found = await repository.find(number)
+        found = await repository.find(Question(number))
         return len(found.history) + sum(
             len(c.accounts) + len(c.tickets) + len(c.orders) for c in found.customers
         )
@@ -210,7 +211,7 @@ def raw_way(pool: "asyncpg.Pool[asyncpg.Record]") -> Find:
     statement = FIND
 
     async def find(number: str) -> int:
-        await pool.fetchval(statement, number)
+        await pool.fetchval(statement, *Question(number))
         return 0
 
     return find

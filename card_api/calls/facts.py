@@ -40,6 +40,15 @@ def customer_end(call: Call, country_of: CountryOf) -> CustomerEnd:
     return CustomerEnd(normalise(caller.number, country), Presentation.ALLOWED)
 
 
+def account_of(call: Call) -> str | None:
+    """The contract or account number that the dialplan says was typed (docs/dialplan.md), else None.
+
+    Keys alone are none: they are a menu's choice, a PIN or a card number as often, and whoever has an account of the
+    same digits would be shown in the caller's place.
+    """
+    return call.variables.get("Contract", "").strip() or None
+
+
 def agents_who_talked(call: Call, directory: Directory) -> list[str]:
     """Logins in the order in which they first talked. A phone that is nobody's in our table counts by its endpoint,
     so that the record does not lose it."""

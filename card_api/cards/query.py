@@ -12,6 +12,7 @@ from card_api.cards.places import Place, places
 from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
 from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS
+from card_api.lookup.schemas import Question
 from card_api.lookup.service import SOURCE, LookupService
 from shared.contracts.call import Call
 from shared.contracts.card import Card, CardState, SourceStatus
@@ -71,7 +72,7 @@ class CardQuery:
         if number is None:
             return NOTHING_KNOWN
         try:
-            found = await self._lookup.find(number)
+            found = await self._lookup.find(Question(number))
         except DATABASE_ERRORS:
             return Knowledge(sources=(SourceReport(SOURCE, SourceStatus.FAILED, 0.0),))
         return Knowledge(found, (SourceReport(SOURCE, SourceStatus.OK, 0.0),), self._now())

@@ -17,7 +17,7 @@ from card_api.calls.repository import StoredCall
 from card_api.cards.places import Place, places
 from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
 from card_api.database import DATABASE_ERRORS, sentence
-from card_api.lookup.schemas import Found
+from card_api.lookup.schemas import Found, Question
 from card_api.lookup.service import SOURCE, LookupService
 from card_api.metrics import Metrics
 from shared.contracts.call import Call, CallState, CallUpdate
@@ -238,7 +238,7 @@ class CardService:
         found, status = Found(), SourceStatus.OK
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                found = await self._lookup.find(number)
+                found = await self._lookup.find(Question(number))
         except DATABASE_ERRORS as error:
             status = SourceStatus.FAILED
             held.failed_at = perf_counter()

@@ -78,7 +78,7 @@ def candidate(ranked: Ranked, language: str) -> Candidate:
 
 
 def _score(customer: FoundCustomer) -> float:
-    score = _PURPOSE.get(customer.purpose, 0.0)
+    score = _PURPOSE.get(customer.purpose or "", 0.0)
     score += _OPEN_TICKET if customer.tickets else 0.0
     score += _ORDER if _open_order(customer) else 0.0
     score += _CATEGORY if customer.category and customer.category.priority > 0 else 0.0
@@ -102,7 +102,7 @@ def _reasons(customer: FoundCustomer, language: str) -> list[str]:
     order = _open_order(customer)
     if order:
         reasons.append(str(words["order"]).format(order))
-    reasons.append(purposes.get(customer.purpose, str(words["number"])))
+    reasons.append(purposes.get(customer.purpose or "", str(words["number"])))
     if customer.category and customer.category.priority > 0:
         reasons.append(str(words["category"]).format(customer.category.label))
     return reasons

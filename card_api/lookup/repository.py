@@ -3,7 +3,8 @@
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from card_api.lookup.schemas import Found
+from card_api.lookup.merging import with_merged_records
+from card_api.lookup.schemas import PURPOSES, Found, Question
 from shared.db import create_ring_pool
 
 # Look-ups at the same moment; each takes a third of a millisecond, so this is a thousand callers a second.
@@ -13,55 +14,108 @@ _STATEMENT_SECONDS = 5.0
 
 # A number at more customers than this is a switchboard, not a person; ranking more would help nobody.
 _CUSTOMERS = 10
+# More records than this of one customer are a mistake of a script that merges.
+_RECORDS = 20
 # What fits on a card. One call more, because the call that is ringing may be among them.
 _HISTORY = 11
 _ROWS = 10
+# Nobody writes more notes in one call.
+_NOTES_OF_CALL = 50
 # A customer with more numbers than this is a company; the history by its first numbers is history enough.
 _NUMBERS = 20
 
+_PURPOSES = "array[" + ", ".join(f"'{purpose}'" for purpose in PURPOSES) + "]"
+
+# A record as one source says it, without what hangs on it.
+_RECORD = """
+    'id', {0}.id, 'source', {0}.source, 'external_id', {0}.external_id, 'kind', {0}.kind, 'name', {0}.name,
+    'greet_as', {0}.greet_as, 'manager', {0}.manager, 'tags', {0}.tags, 'url', {0}.url,
+    'preferences', {0}.preferences, 'attributes', {0}.attributes,
+    'category', (select json_build_object(
+        'code', k.code, 'label', k.label, 'colour', k.colour, 'priority', k.priority)
+        from categories k where k.code = {0}.category)
+"""
+
 # JSON is built in PostgreSQL: one row, one value, no joins to undo here. Every step is an exact match on an index.
+# $1 number, $2 account, $3 call. said: what somebody said in this call. hits: whose it may be, and how we know (the
+# places of MatchedBy). groups: all records of each; the survivor (merged_into) stands for them. one: the customer, if
+# what is known best names just one; only then other numbers' calls are history.
 FIND = f"""
-    with matched as materialized (
-        select customer_id, min(purpose) as purpose
-        from customer_phones where e164 = $1 group by customer_id order by customer_id limit {_CUSTOMERS}
+    with said as materialized (
+        select customer_id, person, account from call_identities where call_id = $3
+    ),
+    hits as materialized (
+        select coalesce(c.merged_into, c.id) as id, max(h.how) as how, min(h.purpose) as purpose
+        from (
+            (select customer_id, 1 as how, coalesce(array_position({_PURPOSES}, purpose), 2) as purpose
+             from customer_phones where e164 = $1 order by customer_id limit {_CUSTOMERS})
+            union all
+            (select customer_id, 2, null from accounts
+             where number = coalesce((select account from said), $2) order by customer_id limit {_CUSTOMERS})
+            union all
+            select customer_id, 3, null from said where customer_id is not null
+        ) h join customers c on c.id = h.customer_id
+        group by 1
+    ),
+    groups as materialized (
+        select id, how, purpose,
+            id || array(select m.id from customers m where m.merged_into = h.id limit {_RECORDS}) as ids
+        from hits h
+    ),
+    one as materialized (
+        select ids from groups
+        where how = (select max(how) from hits)
+            and (select count(*) from hits where how = (select max(how) from hits)) = 1
     ),
     numbers as (
         select cast($1 as text) as e164
         union
-        (select p.e164 from customer_phones p join matched m on m.customer_id = p.customer_id
-         where (select count(*) from matched) = 1 limit {_NUMBERS})
+        (select p.e164 from one join customer_phones p on p.customer_id = any(one.ids)
+         where p.e164 is not null limit {_NUMBERS})
     )
     select cast(json_build_object(
         'customers', (
             select coalesce(json_agg(json_build_object(
-                'id', c.id, 'source', c.source, 'external_id', c.external_id, 'kind', c.kind, 'name', c.name,
-                'greet_as', c.greet_as, 'manager', c.manager, 'tags', c.tags, 'url', c.url, 'purpose', m.purpose,
-                'category', (select json_build_object(
-                    'code', k.code, 'label', k.label, 'colour', k.colour, 'priority', k.priority)
-                    from categories k where k.code = c.category),
+                {_RECORD.format("c")},
+                'matched_by', (array['number', 'account', 'agent'])[g.how],
+                'purpose', ({_PURPOSES})[g.purpose],
+                'also', (select coalesce(json_agg(json_build_object(
+                    {_RECORD.format("m")}) order by m.source, m.external_id), '[]')
+                    from customers m where m.merged_into = c.id and m.id = any(g.ids)),
+                'last_talk', (select json_build_object(
+                    'at', k.started_at, 'agent', k.agents[array_upper(k.agents, 1)])
+                    from call_identities i join calls k on k.call_id = i.call_id
+                    where i.customer_id = any(g.ids) and k.answered_at is not null
+                        and i.call_id is distinct from $3
+                    order by i.at desc limit 1),
                 'names', (select coalesce(json_agg(json_build_object(
                     'name', n.name, 'source', n.source) order by n.said_at desc, n.id desc), '[]')
-                    from customer_names n where n.customer_id = c.id),
+                    from customer_names n where n.customer_id = any(g.ids)),
                 'people', (select coalesce(json_agg(json_build_object(
-                    'name', h.name, 'source', h.source) order by h.id), '[]')
-                    from customer_people h where h.customer_id = c.id),
+                    'name', h.name, 'role', h.role, 'source', h.source) order by h.id), '[]')
+                    from customer_people h where h.customer_id = any(g.ids)),
                 'accounts', (select coalesce(json_agg(json_build_object(
                     'number', a.number, 'status', a.status, 'product', a.product, 'source', a.source)
                     order by a.id), '[]')
-                    from (select * from accounts where customer_id = c.id order by id limit {_ROWS}) a),
+                    from (select * from accounts where customer_id = any(g.ids) order by id limit {_ROWS}) a),
                 'tickets', (select coalesce(json_agg(json_build_object(
                     'number', t.number, 'subject', t.subject, 'status', t.status, 'opened_at', t.opened_at,
                     'url', t.url, 'source', t.source) order by t.opened_at desc nulls last, t.id desc), '[]')
-                    from (select * from tickets where customer_id = c.id and closed_at is null
+                    from (select * from tickets where customer_id = any(g.ids) and closed_at is null
                           order by opened_at desc nulls last, id desc limit {_ROWS}) t),
                 'orders', (select coalesce(json_agg(json_build_object(
                     'number', o.number, 'title', o.title, 'status', o.status,
                     'amount', o.amount || coalesce(' ' || o.currency, ''), 'ordered_at', o.ordered_at,
                     'url', o.url, 'source', o.source) order by o.ordered_at desc nulls last, o.id desc), '[]')
-                    from (select * from orders where customer_id = c.id
-                          order by ordered_at desc nulls last, id desc limit {_ROWS}) o)
+                    from (select * from orders where customer_id = any(g.ids)
+                          order by ordered_at desc nulls last, id desc limit {_ROWS}) o),
+                'notes', (select coalesce(json_agg(json_build_object(
+                    'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)
+                    order by n.at desc, n.id), '[]')
+                    from (select * from notes where customer_id = any(g.ids)
+                          order by at desc, id limit {_ROWS}) n)
             )), '[]')
-            from matched m join customers c on c.id = m.customer_id
+            from groups g join customers c on c.id = g.id
         ),
         'history', (
             select coalesce(json_agg(json_build_object(
@@ -72,11 +126,29 @@ FIND = f"""
                 select k.* from numbers n cross join lateral (
                     select call_id, started_at, direction, end_reason, agents, queue, talk_seconds
                     from calls where customer_number = n.e164 order by started_at desc limit {_HISTORY}
-                ) k order by k.started_at desc limit {_HISTORY}
+                ) k
+                union
+                select k.* from one cross join lateral (
+                    select k.call_id, k.started_at, k.direction, k.end_reason, k.agents, k.queue, k.talk_seconds
+                    from call_identities i join calls k on k.call_id = i.call_id
+                    where i.customer_id = any(one.ids) order by i.at desc limit {_HISTORY}
+                ) k
+                order by started_at desc limit {_HISTORY}
             ) h
-        )
+        ),
+        'notes', (
+            select coalesce(json_agg(json_build_object(
+                'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)
+                order by n.at desc, n.id), '[]')
+            from (select * from notes where call_id = $3 order by at desc, id limit {_NOTES_OF_CALL}) n
+        ),
+        'person', (select person from said),
+        'do_not_call', (select json_build_object('reason', reason, 'comment', comment, 'by', by, 'at', at)
+            from do_not_call where e164 = $1),
+        'black_listed', (select json_build_object('reason', reason, 'until', until, 'by', by, 'at', at)
+            from black_list where e164 = $1 and (until is null or until > now()))
     ) as text)
-"""  # noqa: S608 - only the limits above are put in; the number is bound
+"""  # noqa: S608 - only the limits and words above are put in; what is asked for is bound
 
 
 class LookupRepository:
@@ -91,14 +163,22 @@ class LookupRepository:
         self.connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
-    async def find(self, number: str) -> Found:
-        """Everybody who has this number (E.164) and the last calls."""
+    async def find(self, question: Question) -> Found:
+        """Everybody who has this number or account, or was named in this call, and the last calls."""
         if self._pool is None:
             self._pool = await create_ring_pool(self._engine, self.connections)
-        return Found.model_validate_json(await self._pool.fetchval(FIND, number, timeout=_STATEMENT_SECONDS))
+        answer = await self._pool.fetchval(FIND, *map(_bindable, question), timeout=_STATEMENT_SECONDS)
+        return with_merged_records(Found.model_validate_json(answer))
 
     async def close(self) -> None:
         """Give the connections back to PostgreSQL."""
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
+
+
+def _bindable(text: str | None) -> str | None:
+    """PostgreSQL refuses texts with NUL or half characters; no number, account or call has one, so none is found."""
+    if text is None or (text.isprintable() and text.isascii()):
+        return text
+    return None if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text) else text

@@ -15,7 +15,7 @@ from card_api.auth.access import Access
 from card_api.calls.facts import WITHHELD_WORDS
 from card_api.cards.render import caller_part
 from card_api.database import DATABASE_ERRORS
-from card_api.lookup.schemas import Found, LookupAnswer
+from card_api.lookup.schemas import Found, LookupAnswer, Question
 from card_api.lookup.service import SOURCE, LookupService
 from shared.contracts.call import Presentation
 from shared.contracts.card import Source, SourceStatus
@@ -80,7 +80,7 @@ def lookup_router(
             )
         began = perf_counter()
         try:
-            found = await service.find(number)
+            found = await service.find(Question(number))
         except DATABASE_ERRORS:
             raise Unavailable(
                 "Nobody can be looked up now: PostgreSQL is away.", {"Retry-After": "2"}

@@ -23,6 +23,9 @@ from shared.contracts.card import (
     Ticket,
 )
 
+PURPOSES = ("mobile", "contact", "work", "home", "sms", "fax")
+"""What a number is for (`shared.numbers.Purpose`), the likeliest to be answered by the customer first."""
+
 
 class RankedCategory(Category):
     priority: int = 0
@@ -49,7 +52,10 @@ class FoundCustomer(Contract):
     manager: str | None = None
     tags: list[str] = []
     url: str | None = None
-    purpose: str = Field("contact", description="what the number is for: contact, mobile, sms, fax …")
+    purpose: str | None = Field(
+        "contact",
+        description="what the number is for: contact, mobile, sms, fax …; none if they were not found by it",
+    )
     preferences: dict[str, str] = {}
     attributes: dict[str, Any] = {}
     origins: dict[str, str] = Field(
@@ -62,6 +68,9 @@ class FoundCustomer(Contract):
     tickets: list[Ticket] = Field([], description="open ones, newest first")
     orders: list[Order] = Field([], description="newest first")
     notes: list[Note] = Field([], description="newest first")
+    also: list["FoundCustomer"] = Field(
+        [], description="records of the same customer that were merged into this one"
+    )
 
 
 class Question(NamedTuple):

@@ -8,13 +8,13 @@ import asyncpg
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS
 from card_api.lookup.repository import LookupRepository
-from card_api.lookup.schemas import Found
+from card_api.lookup.schemas import Found, Question
 from card_api.metrics import Metrics
 
 SOURCE = "customers"
 """Name of our own tables among a card's sources."""
 
-_NOBODY = ""
+_NOBODY = Question(None)
 
 
 class LookupService:
@@ -22,12 +22,13 @@ class LookupService:
         self._repository = repository
         self._seconds = metrics.lookup_seconds
 
-    async def find(self, number: str) -> Found:
-        """Everybody behind an E.164 number. Raises one of `DATABASE_ERRORS` when PostgreSQL cannot say."""
+    async def find(self, question: Question) -> Found:
+        """Everybody behind a number, an account, or what was said in a call. Raises one of `DATABASE_ERRORS` when
+        PostgreSQL cannot say."""
         began = perf_counter()
         outcome = "failed"
         try:
-            found = await self._find(number)
+            found = await self._find(question)
             outcome = ("none", "one")[len(found.customers)] if len(found.customers) < 2 else "several"
             return found
         finally:
@@ -45,9 +46,9 @@ class LookupService:
             else:
                 return
 
-    async def _find(self, number: str) -> Found:
+    async def _find(self, question: Question) -> Found:
         try:
-            return await self._repository.find(number)
+            return await self._repository.find(question)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError):
             # PostgreSQL was restarted since this connection was opened; the pool opens a new one now.
-            return await self._repository.find(number)
+            return await self._repository.find(question)
