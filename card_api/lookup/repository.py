@@ -39,7 +39,8 @@ _RECORD = """
 # JSON is built in PostgreSQL: one row, one value, no joins to undo here. Every step is an exact match on an index.
 # $1 number, $2 account, $3 call. said: what somebody said in this call. hits: whose it may be, and how we know (the
 # places of MatchedBy). groups: all records of each; the survivor (merged_into) stands for them. one: the customer, if
-# what is known best names just one; only then other numbers' calls are history.
+# what is known best names just one; only then other numbers' calls are history. The lists are sorted in subqueries:
+# json_agg keeps their order, and a sort of its own would cost as much as reading its rows.
 FIND = f"""
     with said as materialized (
         select customer_id, person, account from call_identities where call_id = $3
@@ -51,7 +52,7 @@ FIND = f"""
              from customer_phones where e164 = $1 order by customer_id limit {_CUSTOMERS})
             union all
             (select customer_id, 2, null from accounts
-             where number = coalesce((select account from said), $2) order by customer_id limit {_CUSTOMERS})
+             where number = coalesce((select account from said), $2) limit {_CUSTOMERS})
             union all
             select customer_id, 3, null from said where customer_id is not null
         ) h join customers c on c.id = h.customer_id
@@ -79,39 +80,40 @@ FIND = f"""
                 {_RECORD.format("c")},
                 'matched_by', (array['number', 'account', 'agent'])[g.how],
                 'purpose', ({_PURPOSES})[g.purpose],
-                'also', (select coalesce(json_agg(json_build_object(
-                    {_RECORD.format("m")}) order by m.source, m.external_id), '[]')
-                    from customers m where m.merged_into = c.id and m.id = any(g.ids)),
-                'last_talk', (select json_build_object(
-                    'at', k.started_at, 'agent', k.agents[array_upper(k.agents, 1)])
+                'also', case when cardinality(g.ids) > 1 then
+                    (select coalesce(json_agg(json_build_object({_RECORD.format("m")})), '[]')
+                    from (select * from customers where merged_into = c.id and id = any(g.ids)
+                          order by source, external_id) m)
+                    else '[]' end,
+                'last_talk', case when (select count(*) from hits) > 1 then
+                    (select json_build_object('at', k.started_at, 'agent', k.agents[array_upper(k.agents, 1)])
                     from call_identities i join calls k on k.call_id = i.call_id
                     where i.customer_id = any(g.ids) and k.answered_at is not null
                         and i.call_id is distinct from $3
-                    order by i.at desc limit 1),
-                'names', (select coalesce(json_agg(json_build_object(
-                    'name', n.name, 'source', n.source) order by n.said_at desc, n.id desc), '[]')
-                    from customer_names n where n.customer_id = any(g.ids)),
+                    order by i.at desc limit 1) end,
+                'names', (select coalesce(json_agg(json_build_object('name', n.name, 'source', n.source)), '[]')
+                    from (select * from customer_names where customer_id = any(g.ids)
+                          order by said_at desc, id desc limit {_ROWS}) n),
                 'people', (select coalesce(json_agg(json_build_object(
-                    'name', h.name, 'role', h.role, 'source', h.source) order by h.id), '[]')
-                    from customer_people h where h.customer_id = any(g.ids)),
+                    'name', h.name, 'role', h.role, 'source', h.source)), '[]')
+                    from (select * from customer_people where customer_id = any(g.ids)
+                          order by id limit {_ROWS}) h),
                 'accounts', (select coalesce(json_agg(json_build_object(
-                    'number', a.number, 'status', a.status, 'product', a.product, 'source', a.source)
-                    order by a.id), '[]')
+                    'number', a.number, 'status', a.status, 'product', a.product, 'source', a.source)), '[]')
                     from (select * from accounts where customer_id = any(g.ids) order by id limit {_ROWS}) a),
                 'tickets', (select coalesce(json_agg(json_build_object(
                     'number', t.number, 'subject', t.subject, 'status', t.status, 'opened_at', t.opened_at,
-                    'url', t.url, 'source', t.source) order by t.opened_at desc nulls last, t.id desc), '[]')
+                    'url', t.url, 'source', t.source)), '[]')
                     from (select * from tickets where customer_id = any(g.ids) and closed_at is null
                           order by opened_at desc nulls last, id desc limit {_ROWS}) t),
                 'orders', (select coalesce(json_agg(json_build_object(
                     'number', o.number, 'title', o.title, 'status', o.status,
                     'amount', o.amount || coalesce(' ' || o.currency, ''), 'ordered_at', o.ordered_at,
-                    'url', o.url, 'source', o.source) order by o.ordered_at desc nulls last, o.id desc), '[]')
+                    'url', o.url, 'source', o.source)), '[]')
                     from (select * from orders where customer_id = any(g.ids)
                           order by ordered_at desc nulls last, id desc limit {_ROWS}) o),
                 'notes', (select coalesce(json_agg(json_build_object(
-                    'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)
-                    order by n.at desc, n.id), '[]')
+                    'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)), '[]')
                     from (select * from notes where customer_id = any(g.ids)
                           order by at desc, id limit {_ROWS}) n)
             )), '[]')
@@ -120,26 +122,26 @@ FIND = f"""
         'history', (
             select coalesce(json_agg(json_build_object(
                 'call_id', h.call_id, 'at', h.started_at, 'direction', h.direction, 'end_reason', h.end_reason,
-                'agent', h.agents[array_upper(h.agents, 1)], 'queue', h.queue, 'talk_seconds', h.talk_seconds)
-                order by h.started_at desc), '[]')
+                'agent', h.agents[array_upper(h.agents, 1)], 'queue', h.queue, 'talk_seconds', h.talk_seconds)), '[]')
             from (
                 select k.* from numbers n cross join lateral (
                     select call_id, started_at, direction, end_reason, agents, queue, talk_seconds
                     from calls where customer_number = n.e164 order by started_at desc limit {_HISTORY}
                 ) k
-                union
+                union all
                 select k.* from one cross join lateral (
                     select k.call_id, k.started_at, k.direction, k.end_reason, k.agents, k.queue, k.talk_seconds
                     from call_identities i join calls k on k.call_id = i.call_id
-                    where i.customer_id = any(one.ids) order by i.at desc limit {_HISTORY}
+                    where i.customer_id = any(one.ids)
+                        and not exists (select from numbers n where n.e164 = k.customer_number)
+                    order by i.at desc limit {_HISTORY}
                 ) k
                 order by started_at desc limit {_HISTORY}
             ) h
         ),
         'notes', (
             select coalesce(json_agg(json_build_object(
-                'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)
-                order by n.at desc, n.id), '[]')
+                'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)), '[]')
             from (select * from notes where call_id = $3 order by at desc, id limit {_NOTES_OF_CALL}) n
         ),
         'person', (select person from said),
