@@ -27,6 +27,8 @@ from pydantic_settings.sources import TomlConfigSettingsSource
 PREFIX = "CALLCARD_"
 # As many facts as a call may have; a longer list would be a mistake, and each name costs the PBX a comparison.
 _MAX_VARIABLES = 32
+# Settings with one of these words in the name hold secrets, or may: their value is not said again.
+_UNSAID = ("SECRET", "URL", "TOKEN", "PASSWORD", "HEADERS", "BODY", "OPTIONS")
 # Variables that are read before, or beside, the settings themselves.
 NOT_SETTINGS = {"CALLCARD_CONFIG"}
 
@@ -62,6 +64,26 @@ SecondsByName = Annotated[dict[str, Annotated[int, Field(ge=0)]], NoDecode, Befo
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
 """Several values: `a,b` in a variable."""
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("begins like JSON but is none: check quotes and commas") from None
+    pairs = [line.partition("=") for line in re.split(r"[;\n]", value) if line.strip()]
+    if not all(name.strip() and text.strip() for name, _, text in pairs):
+        raise ValueError("is not a list of name=value: write it like a=1; b=2, or as a JSON object")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
+"""Names with texts: `a=1; b=2`, a pair a line, or a JSON object in a variable; a table in TOML."""
+
+SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 
 
 class Section(BaseModel):
@@ -163,6 +185,45 @@ class SimulatorSettings(Section):
     noise: bool = False
 
 
+class SourceSettings(Section):
+    """Another system that knows customers, asked while a call comes in (docs/sources.md)."""
+
+    url: str = Field(
+        "",
+        description="asked for each caller: https://crm/api/clients?phone={number}; also {number_digits}, {national}"
+        " and {account}",
+    )
+    method: Literal["GET", "POST"] = "GET"
+    body: str = Field("", description="of a POST, with the same placeholders; JSON if it begins with { or [")
+    token: SecretStr | None = Field(None, description="sent as Authorization: Bearer …")
+    username: str | None = Field(None, description="with password: HTTP basic authentication")
+    password: SecretStr | None = None
+    headers: SecretPairs = Field({}, description="further headers: X-Api-Key=…; X-Tenant=5")
+    items: str = Field(
+        "",
+        description="JSONPath of the customers in the answer; empty: the answer itself, or each of its list",
+    )
+    map: Pairs = Field(
+        {}, description="what is where in a customer: name=$.fio; external_id=$.id (docs/sources.md)"
+    )
+    deadline: float = Field(1.0, gt=0, le=10, description="seconds; what comes later still patches the card")
+    priority: int = Field(
+        100,
+        description="of two sources that say different things the higher is shown; our own tables have 50",
+    )
+    cache: float = Field(30.0, ge=0, le=86_400, description="seconds an answer is good for; 0: ask each time")
+    country: str | None = Field(
+        None, pattern="^[A-Z]{2}$", description="of numbers in its answers, if not the general one"
+    )
+    verify: bool | Path = Field(
+        True, description="check the server's certificate; or a file of the authorities to trust"
+    )
+    plugin: str | None = Field(
+        None, description="entry point of group callcard.sources that asks it, in place of HTTP"
+    )
+    options: Pairs = Field({}, description="of the plug-in: any=thing")
+
+
 class Settings(BaseSettings):
     """All settings. Every field is `CALLCARD_` + its path in capitals, joined by `__`: CALLCARD_HTTP__PORT."""
 
@@ -176,6 +237,9 @@ class Settings(BaseSettings):
 
     pbx: dict[str, PbxSettings] = Field(
         {}, description="by name: CALLCARD_PBX__MAIN__HOST, …__USERNAME, …__SECRET"
+    )
+    sources: dict[str, SourceSettings] = Field(
+        {}, description="by name: CALLCARD_SOURCES__CRM__URL, …__MAP (docs/sources.md)"
     )
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
@@ -208,6 +272,19 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"the name {name!r} must be small letters, digits and hyphens, at most 31 of them"
                 )
+        return value
+
+    @field_validator("sources")
+    @classmethod
+    def _source_names(cls, value: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name in value:
+            # With the external id the key of a customer, so it has the form that REST demands of a source.
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"the name {name!r} must be small letters, digits, hyphens and underscores, at most 40 of them"
+                )
+            if name in ("customers", "callcard"):
+                raise ValueError(f"the name {name!r} is that of our own tables: call the system otherwise")
         return value
 
     @classmethod
@@ -280,7 +357,7 @@ def _sentence(error: Any) -> str:
     given = error.get("input")
     shown = (
         f" (given: {given!r})"
-        if isinstance(given, str | int | float) and "SECRET" not in name and "URL" not in name
+        if isinstance(given, str | int | float) and not any(word in name for word in _UNSAID)
         else ""
     )
     return f"{name}: {message[0].lower()}{message[1:]}{shown}."
