@@ -8,6 +8,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     Table,
     Text,
@@ -57,6 +58,8 @@ customers = Table(
     # The record that stands for this one: both are one customer. Never a chain: a survivor is merged into nobody.
     Column("merged_into", ForeignKey("customers.id", ondelete="SET NULL")),
     Column("revision", BigInteger, nullable=False, server_default="1"),
+    # Hash of what its source said last: the same again changes nothing. None: somebody else has changed it since.
+    Column("said", LargeBinary),
     Column("created_at", moment(), nullable=False, server_default=text("now()")),
     Column("updated_at", moment(), nullable=False, server_default=text("now()")),
     UniqueConstraint("source", "external_id", name="customers_source_external_id_key"),
@@ -131,8 +134,9 @@ accounts = Table(
     Column("number", Text, nullable=False),
     Column("status", Text),
     Column("product", Text),
-    UniqueConstraint("source", "external_id", name="accounts_source_external_id_key"),
-    Index("accounts_customer_id_idx", "customer_id"),
+    UniqueConstraint(
+        "customer_id", "source", "external_id", name="accounts_customer_id_source_external_id_key"
+    ),
     Index("accounts_number_idx", "number"),
 )
 
@@ -150,7 +154,9 @@ orders = Table(
     Column("currency", Text),
     Column("ordered_at", moment()),
     Column("url", Text),
-    UniqueConstraint("source", "external_id", name="orders_source_external_id_key"),
+    UniqueConstraint(
+        "customer_id", "source", "external_id", name="orders_customer_id_source_external_id_key"
+    ),
     Index("orders_customer_id_idx", "customer_id", "ordered_at"),
 )
 
@@ -167,8 +173,9 @@ tickets = Table(
     Column("opened_at", moment()),
     Column("closed_at", moment()),
     Column("url", Text),
-    UniqueConstraint("source", "external_id", name="tickets_source_external_id_key"),
-    Index("tickets_customer_id_idx", "customer_id"),
+    UniqueConstraint(
+        "customer_id", "source", "external_id", name="tickets_customer_id_source_external_id_key"
+    ),
     Index("tickets_open_idx", "customer_id", postgresql_where=text("closed_at is null")),
 )
 
