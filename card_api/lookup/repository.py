@@ -37,8 +37,8 @@ _RECORD = """
 """
 
 # JSON is built in PostgreSQL: one row, one value, no joins to undo here. Every step is an exact match on an index.
-# $1 number, $2 account, $3 call. said: what somebody said in this call. hits: whose it may be, and how we know (the
-# places of MatchedBy). groups: all records of each; the survivor (merged_into) stands for them. one: the customer, if
+# $1 number, $2 account, $3 call. said: what somebody said in this call. hits: who it may be, how we know (the
+# places of MatchedBy), and all records of each; the survivor (merged_into) stands for them. one: the customer, if
 # what is known best names just one; only then other numbers' calls are history. The lists are sorted in subqueries:
 # json_agg keeps their order, and a sort of its own would cost as much as reading its rows.
 FIND = f"""
@@ -46,27 +46,24 @@ FIND = f"""
         select customer_id, person, account from call_identities where call_id = $3
     ),
     hits as materialized (
-        select coalesce(c.merged_into, c.id) as id, max(h.how) as how, min(h.purpose) as purpose
+        select h.id, h.how, h.purpose,
+            h.id || array(select m.id from customers m where m.merged_into = h.id limit {_RECORDS}) as ids
         from (
-            (select customer_id, 1 as how, coalesce(array_position({_PURPOSES}, purpose), 2) as purpose
-             from customer_phones where e164 = $1 order by customer_id limit {_CUSTOMERS})
-            union all
-            (select customer_id, 2, null from accounts
-             where number = coalesce((select account from said), $2) limit {_CUSTOMERS})
-            union all
-            select customer_id, 3, null from said where customer_id is not null
-        ) h join customers c on c.id = h.customer_id
-        group by 1
-    ),
-    groups as materialized (
-        select id, how, purpose,
-            id || array(select m.id from customers m where m.merged_into = h.id limit {_RECORDS}) as ids
-        from hits h
+            select coalesce(c.merged_into, c.id) as id, max(h.how) as how, min(h.purpose) as purpose
+            from (
+                (select customer_id, 1 as how, coalesce(array_position({_PURPOSES}, purpose), 2) as purpose
+                 from customer_phones where e164 = $1 order by customer_id limit {_CUSTOMERS})
+                union all
+                (select customer_id, 2, null from accounts
+                 where number = coalesce((select account from said), $2) limit {_CUSTOMERS})
+                union all
+                select customer_id, 3, null from said where customer_id is not null
+            ) h join customers c on c.id = h.customer_id
+            group by 1
+        ) h
     ),
     one as materialized (
-        select ids from groups
-        where how = (select max(how) from hits)
-            and (select count(*) from hits where how = (select max(how) from hits)) = 1
+        select ids from hits h where not exists (select from hits o where o.id <> h.id and o.how >= h.how)
     ),
     numbers as (
         select cast($1 as text) as e164
@@ -117,7 +114,7 @@ FIND = f"""
                     from (select * from notes where customer_id = any(g.ids)
                           order by at desc, id limit {_ROWS}) n)
             )), '[]')
-            from groups g join customers c on c.id = g.id
+            from hits g join customers c on c.id = g.id
         ),
         'history', (
             select coalesce(json_agg(json_build_object(

@@ -16,11 +16,9 @@ from card_api.app import now_utc
 from card_api.audit.models import audit_log
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
-from card_api.customers.repository import (
-    CustomerRecord,
-    PhoneRecord,
-    upsert_customers,
-)
+from card_api.customers.records import upsert_customers
+from card_api.customers.rows import CustomerRows, rows_of
+from card_api.customers.schemas import CustomerWrite
 from card_api.lookup.ranking import rank
 from card_api.lookup.repository import FIND, LookupRepository
 from card_api.lookup.schemas import Question
@@ -42,10 +40,8 @@ HOSTILE = [
 ]
 
 
-def add(number: str, **more: str) -> CustomerRecord:
-    return CustomerRecord(
-        more.pop("external_id", "1"), more.pop("name", "N"), phones=(PhoneRecord(number, number),)
-    )
+def add(number: str, name: str) -> CustomerRows:
+    return rows_of(CustomerWrite(source="crm", external_id="1", name=name, phones=[number]), "RU")
 
 
 async def explain(database_url: str, first: str = "") -> str:
@@ -138,7 +134,7 @@ class TestStatement:
             "notes_call_id_idx",
             "tickets_",
             "orders_",
-            "accounts_customer_id_idx",
+            "accounts_customer_id_",
             "do_not_call_pkey",
             "black_list_pkey",
         ):
@@ -146,9 +142,9 @@ class TestStatement:
 
     async def test_a_source_says_anew_what_it_knows(self, engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
-            first = await upsert_customers(connection, "crm", [add("+79000000001", name="Old")])
-            again = await upsert_customers(connection, "crm", [add("+79000000002", name="New")])
-        assert first == again
+            [first] = await upsert_customers(connection, [add("+79000000001", name="Old")])
+            [again] = await upsert_customers(connection, [add("+79000000002", name="New")])
+        assert first.id == again.id
         repository = LookupRepository(engine)
         assert (await repository.find(Question("+79000000001"))).customers == []
         assert [c.name for c in (await repository.find(Question("+79000000002"))).customers] == ["New"]
