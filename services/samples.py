@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -11,15 +12,16 @@ from card_api.agents.directory import Agent, Directory
 from card_api.agents.repository import save_agent
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
-from card_api.customers.repository import (
-    AccountRecord,
-    CategoryRecord,
-    CustomerRecord,
-    OrderRecord,
-    PhoneRecord,
-    TicketRecord,
-    upsert_categories,
-    upsert_customers,
+from card_api.customers.categories import CategoryRecord, upsert_categories
+from card_api.customers.records import upsert_customers
+from card_api.customers.rows import rows_of
+from card_api.customers.schemas import (
+    AccountWrite,
+    CustomerWrite,
+    OrderWrite,
+    PersonWrite,
+    PhoneWrite,
+    TicketWrite,
 )
 from shared.contracts.call import (
     Call,
@@ -33,6 +35,7 @@ from shared.contracts.call import (
     LegState,
     QueueStay,
 )
+from shared.numbers import Purpose
 from shared.phone import display
 from shared.security import Passwords
 
@@ -134,7 +137,7 @@ async def load_samples(engine: AsyncEngine, password: str = "") -> None:
     password_hash = await asyncio.to_thread(Passwords().hash, password) if password else None
     async with engine.begin() as connection:
         await upsert_categories(connection, _CATEGORIES)
-        await upsert_customers(connection, SOURCE, sample_customers(now))
+        await upsert_customers(connection, [rows_of(customer, "RU") for customer in sample_customers(now)])
         if password_hash is not None:
             for agent in sample_agents():
                 await save_agent(connection, agent, password_hash)
@@ -159,7 +162,7 @@ def sample_agents() -> list[Agent]:
     ]
 
 
-def sample_customers(now: datetime) -> list[CustomerRecord]:
+def sample_customers(now: datetime) -> list[CustomerWrite]:
     """Some forty persons and companies; dates count back from `now`."""
     numbers = itertools.count(1)
     persons = [
@@ -176,52 +179,74 @@ def sample_customers(now: datetime) -> list[CustomerRecord]:
 def _customer(
     n: int,
     name: str,
-    kind: str,
+    kind: Literal["person", "company"],
     phones: tuple[str, ...],
     category: str | None,
     now: datetime,
     *,
     greet_as: str | None = None,
     people: tuple[tuple[str, str | None], ...] = (),
-) -> CustomerRecord:
+) -> CustomerWrite:
     """Deals out contracts, orders and tickets by number, so that every kind of card comes up and stays the same."""
     tickets = []
     if n % 3 == 1:
         opened = now - timedelta(days=n % 7, hours=n)
         subject = _TICKETS[n % len(_TICKETS)]
-        tickets.append(TicketRecord(f"T-{4000 + n}", subject, "открыта", opened))
+        tickets.append(
+            TicketWrite(number=f"T-{4000 + n}", subject=subject, status="открыта", opened_at=opened)
+        )
     if n % 4 == 0:
         opened = now - timedelta(days=40 + n)
+        closed = opened + timedelta(days=2)
         tickets.append(
-            TicketRecord(f"T-{3000 + n}", "Подключение", "закрыта", opened, opened + timedelta(days=2))
+            TicketWrite(
+                number=f"T-{3000 + n}",
+                subject="Подключение",
+                status="закрыта",
+                opened_at=opened,
+                closed_at=closed,
+            )
         )
     orders = []
     if n % 2 == 1:
         title, price = _GOODS[n % len(_GOODS)]
-        state = _ORDER_STATES[n % len(_ORDER_STATES)]
-        ordered = now - timedelta(days=3 * n)
-        orders.append(OrderRecord(f"{70000 + n}", title, state, Decimal(price), "RUB", ordered))
-    accounts = [AccountRecord(f"Д-{100200 + n}", "действует", _PRODUCTS[n % len(_PRODUCTS)])]
-    if category == "debtor":
-        accounts = [AccountRecord(f"Д-{100200 + n}", "приостановлен", _PRODUCTS[n % len(_PRODUCTS)])]
-    elif n % 5 == 0 or kind == "company":
-        accounts.append(AccountRecord(f"Д-{200200 + n}", "действует", "Интернет на даче"))
-    return CustomerRecord(
+        orders.append(
+            OrderWrite(
+                number=f"{70000 + n}",
+                title=title,
+                status=_ORDER_STATES[n % len(_ORDER_STATES)],
+                amount=Decimal(price),
+                currency="RUB",
+                ordered_at=now - timedelta(days=3 * n),
+            )
+        )
+    product = _PRODUCTS[n % len(_PRODUCTS)]
+    status = "приостановлен" if category == "debtor" else "действует"
+    accounts = [AccountWrite(number=f"Д-{100200 + n}", status=status, product=product)]
+    if category != "debtor" and (n % 5 == 0 or kind == "company"):
+        accounts.append(
+            AccountWrite(number=f"Д-{200200 + n}", status="действует", product="Интернет на даче")
+        )
+    return CustomerWrite(
+        source=SOURCE,
         external_id=f"C-{n:04}",
         name=name,
         kind=kind,
         greet_as=greet_as,
         category=category,
         manager=_AGENTS[n % len(_AGENTS)][1] if category in ("vip", "partner") else None,
-        tags=("новый тариф",) if n % 6 == 0 else (),
-        phones=tuple(
-            PhoneRecord(number, display(number), "mobile" if number.startswith("+79") else "contact")
+        tags=["новый тариф"] if n % 6 == 0 else [],
+        phones=[
+            PhoneWrite(
+                number=display(number),
+                purpose=Purpose.MOBILE if number.startswith("+79") else Purpose.CONTACT,
+            )
             for number in phones
-        ),
-        people=people,
-        accounts=tuple(accounts),
-        orders=tuple(orders),
-        tickets=tuple(tickets),
+        ],
+        people=[PersonWrite(name=name, role=role) for name, role in people],
+        accounts=accounts,
+        orders=orders,
+        tickets=tickets,
     )
 
 

@@ -200,6 +200,7 @@ class Customer(Contract):
     source: str
     external_id: str
     merged_into: str | None = Field(None, description="the record that stands for this one")
+    merged: list[str] = Field([], description="the records this one stands for")
     revision: int
     kind: Literal["person", "company"]
     name: str
