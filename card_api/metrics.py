@@ -32,6 +32,25 @@ class Metrics:
             registry=self.registry,
             buckets=_SECONDS,
         )
+        self.source_seconds = Histogram(
+            "callcard_source_seconds",
+            "Asking another system who is calling: ok, late, failed, refused (its answer), cached, or open (not asked)",
+            ["source", "outcome"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.source_failures = Counter(
+            "callcard_source_failures",
+            "Answers another system did not give, by reason",
+            ["source", "reason"],
+            registry=self.registry,
+        )
+        self.source_breaker = Gauge(
+            "callcard_source_breaker",
+            "Is another system asked? 0 yes, 1 one question tries it, 2 no: it failed too often",
+            ["source"],
+            registry=self.registry,
+        )
         self.ring_to_publish = Histogram(
             "callcard_ring_to_publish_seconds",
             "From the PBX's event to the published ringing card",
