@@ -1,8 +1,8 @@
 """All SQL about calls."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy import Text, bindparam, select
@@ -10,7 +10,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import any_, text
 
+from card_api.calls.happened import CALL_EVENTS, Standing, happened
 from card_api.calls.models import calls
+from card_api.calls.row import CallRow
+from card_api.events.outbox import Event, NobodyListens, Outbox
+from card_api.jsonb import jsonb
 from shared.contracts.call import Call, CallState
 
 # Set anew by an update with a higher version; `call_id` is the key.
@@ -33,29 +37,32 @@ _COLUMNS = {
     "missed": "boolean",
 }
 
+_ROWS = f"""
+    jsonb_to_recordset(cast(:rows as jsonb)) as r(
+        call_id text, {", ".join(f"{c} {t}" for c, t in _COLUMNS.items())}, update jsonb)
+"""
 # The rows travel as one JSON parameter: one statement whatever their number, prepared once. The document is cut out of
 # the update as it came over the wire, so nothing a newer listener says is lost on the way.
-_STORE = text(
-    f"""
+_PUT = f"""
     insert into calls (call_id, {", ".join(_COLUMNS)}, document)
-    select r.call_id, {", ".join("r." + c for c in _COLUMNS)}, r.update -> 'call'
-    from jsonb_to_recordset(cast(:rows as jsonb)) as r(
-        call_id text, {", ".join(f"{c} {t}" for c, t in _COLUMNS.items())}, update jsonb)
+    select r.call_id, {", ".join("r." + c for c in _COLUMNS)}, r.update -> 'call' from {_ROWS}
     on conflict (call_id) do update set
         {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS)}, document = excluded.document, stored_at = now()
     where calls.version < excluded.version
     returning call_id
-    """  # noqa: S608 - only the column names above are put in; the values are bound
+"""  # noqa: S608 - only the column names above are put in; the values are bound
+_STORE = text(_PUT).bindparams(bindparam("rows", type_=Text))
+# The same, telling how each of the written calls stood before. Its snapshot may be older than what it overwrites, if
+# another process writes the same call just then: events are then found twice, never missed, and have one id.
+_STORE_AND_TELL = text(
+    f"""
+    with put as ({_PUT}),
+    old as (select calls.call_id, calls.state, calls.answered_at, calls.missed
+            from calls join {_ROWS} using (call_id))
+    select put.call_id, old.call_id is not null as known, old.state, old.answered_at, old.missed
+    from put left join old using (call_id)
+    """  # noqa: S608
 ).bindparams(bindparam("rows", type_=Text))
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """A call as it is stored: the columns that are searched, and the update as it came."""
-
-    call_id: str
-    columns: dict[str, Any]
-    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +71,51 @@ class StoredCall:
     version: int
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class CallRepository:
     """Every method raises one of `DATABASE_ERRORS` when PostgreSQL is away."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, outbox: Outbox | None = None, now: Callable[[], datetime] = _now
+    ) -> None:
         self._engine = engine
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._outbox = outbox or NobodyListens()
+        self._now = now
 
     async def store(self, rows: Sequence[CallRow]) -> set[str]:
-        """Write those rows that are newer than what is there, all or nothing; returns their ids.
+        """Write those rows that are newer than what is there, all or nothing; returns their ids. What became true by
+        them (started, answered, ended, missed) goes to the outbox, in the same transaction.
 
         `rows`: at most one a call (PostgreSQL refuses to touch a row twice in one statement).
         """
         # In one order everywhere, so that two consumers never wait for each other's rows.
         ordered = sorted(rows, key=lambda row: row.call_id)
-        parameter = _json(
+        parameter = jsonb(
             [{"call_id": r.call_id, **r.columns, "update": orjson.Fragment(r.raw)} for r in ordered]
         )
+        if await self._outbox.wanted(*CALL_EVENTS):
+            return await self._store_and_tell(ordered, parameter)
         async with self._reading.connect() as connection:
             result = await connection.execute(_STORE, {"rows": parameter})
             return set(result.scalars())
+
+    async def _store_and_tell(self, ordered: Sequence[CallRow], parameter: str) -> set[str]:
+        """Write, and say in the same transaction what became true by it."""
+        async with self._engine.begin() as connection:
+            written = {
+                row.call_id: row for row in await connection.execute(_STORE_AND_TELL, {"rows": parameter})
+            }
+            events: list[Event] = []
+            for row in ordered:
+                if (w := written.get(row.call_id)) is not None:
+                    before = Standing(w.state, w.answered_at, w.missed) if w.known else None
+                    events += happened(before, row, self._now())
+            await self._outbox.add(connection, events)
+        return set(written)
 
     async def versions(self, call_ids: Collection[str]) -> dict[str, int]:
         """The stored version of each of these calls that is stored."""
@@ -120,22 +152,3 @@ class CallRepository:
         async with self._reading.connect() as connection:
             row = (await connection.execute(statement)).one_or_none()
         return None if row is None else StoredCall(Call.model_validate(row.document), row.version)
-
-
-def _json(rows: list[dict[str, Any]]) -> str:
-    """JSON that PostgreSQL's jsonb takes: it has no NUL in text, but a caller's name may."""
-    encoded = orjson.dumps(rows)
-    if b"\\u0000" in encoded:
-        encoded = orjson.dumps(_without_nul(orjson.loads(encoded)))
-    return encoded.decode()
-
-
-def _without_nul(value: Any) -> Any:
-    match value:
-        case str():
-            return value.replace("\0", "")
-        case list():
-            return [_without_nul(item) for item in value]
-        case dict():
-            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value

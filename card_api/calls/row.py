@@ -1,9 +1,20 @@
 """An update as a row of the table."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from card_api.agents.directory import Directory
 from card_api.calls.facts import CountryOf, agents_who_talked, customer_end, talk_seconds
-from card_api.calls.repository import CallRow
 from shared.contracts.call import CallUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as it is stored: the columns that are searched, and the update as it came."""
+
+    call_id: str
+    columns: dict[str, Any]
+    raw: bytes
 
 
 def call_row(update: CallUpdate, raw: bytes, directory: Directory, country_of: CountryOf) -> CallRow:

@@ -25,7 +25,8 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`data`: plain JSON types, the `Customer` or the call as REST shows it."""
+    """`data`: plain JSON types, the `Customer` or the call as REST shows it. `id`: the same event said again (a call
+    that is read twice) has the same one, and goes out once."""
 
     type: EventType
     at: datetime
@@ -38,9 +39,16 @@ class Outbox(Protocol):
         """Enqueue what these events cause, in the transaction of `connection`: both happen or neither."""
         ...
 
+    async def wanted(self, *types: EventType) -> bool:
+        """Would anybody hear of an event of these types? Asks memory, no server: it saves making events for nobody."""
+        ...
+
 
 class NobodyListens:
     """An outbox for where there is nobody to tell: the import of samples, a test."""
 
     async def add(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
         return None
+
+    async def wanted(self, *types: EventType) -> bool:
+        return False
