@@ -18,7 +18,13 @@ from card_api.customers.schemas import CustomerWrite
 _LISTS = ("phones", "names", "people", "accounts", "orders", "tickets", "tags")
 _OBJECTS = ("attributes", "preferences")
 # What people call a column of which there is one.
-_ALIASES = {"phone": "phones", "tag": "tags", "person": "people", "account": "accounts", "contract": "accounts"}
+_ALIASES = {
+    "phone": "phones",
+    "tag": "tags",
+    "person": "people",
+    "account": "accounts",
+    "contract": "accounts",
+}
 # A value of these, as it stands in a cell, is this field of the object.
 _SHORT = {"people": "name", "accounts": "number"}
 _PARTED = re.compile(r"[;\n]")
@@ -126,7 +132,9 @@ def _json(field: str, text: str, kind: type) -> Any:
     except orjson.JSONDecodeError as error:
         raise CellError(f"{field}: is not JSON ({error.msg} at character {error.pos + 1})") from None
     if not isinstance(value, kind):
-        raise CellError(f"{field}: must be JSON text, a {'list' if kind is list else 'set of names and values'}")
+        raise CellError(
+            f"{field}: must be JSON text, a {'list' if kind is list else 'set of names and values'}"
+        )
     return value
 
 

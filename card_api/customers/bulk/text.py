@@ -29,6 +29,8 @@ class Splitter:
 
     def __init__(self, delimiter: bytes | None = None) -> None:
         self._delimiter = delimiter
+        # Spreadsheets end a table with rows of nothing but delimiters.
+        self._blank = b" \t\r" + (delimiter or b"")
         self._line = 1  # of what comes next
         self._part = bytearray()  # of a physical line
         self._too_long = False  # the rest of this physical line is thrown away
@@ -82,7 +84,7 @@ class Splitter:
             whole, begin = b"\n".join([*self._record, line]), self._record_line
             self._forget()
             rows.append(RawRow(begin, whole.removesuffix(b"\r")))
-        elif line.strip():
+        elif line.strip(self._blank):
             rows.append(RawRow(number, line.removesuffix(b"\r")))
 
     def _unclosed(self) -> RawRow:
@@ -90,7 +92,11 @@ class Splitter:
             self._record_line,
             b"",
             "a quote is opened here and not closed"
-            + (f": lines {self._record_line} to {self._line - 1} were not read" if len(self._record) > 1 else ""),
+            + (
+                f": lines {self._record_line} to {self._line - 1} were not read"
+                if len(self._record) > 1
+                else ""
+            ),
         )
         self._forget()
         return row
