@@ -21,7 +21,7 @@ from card_api.agents.directory import Directory
 from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.calls.buffer import Batch, Buffer, Entry
-from card_api.calls.facts import CountryOf
+from card_api.calls.facts import CountryOf, somebody_rings
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
 from card_api.calls.unseen import ended_unseen
@@ -41,6 +41,8 @@ _DEAD_LENGTH = 1000
 # A burst is read in bites small enough that the first card of it does not wait for the last.
 _READ_COUNT = 100
 _BLOCK_MS = 1000
+# Cards made before others get their turn: about a millisecond.
+_BITE = 4
 # Redis answers a blocking read in time or is gone without saying so.
 _READ_DEADLINE_SECONDS = 5.0
 # An entry that somebody holds for longer has lost its consumer, or its consumer waits for PostgreSQL; handling it
@@ -152,11 +154,22 @@ class CallConsumer:
         if not streams:
             return
         entries = await self._decode([(id_, _pairs(fields)) for id_, fields in streams[0][1]])
+        rings = [entry for entry in entries if somebody_rings(entry.update.call)]
+        others = [entry for entry in entries if not somebody_rings(entry.update.call)]
+        await self._show(rings)
+        for start in range(0, len(others), _BITE):
+            await self._show(others[start : start + _BITE])
+
+    async def _show(self, entries: list[Entry]) -> None:
+        """Show these, and let go out what that began: a ring's question to PostgreSQL does not wait until the answers
+        and ends that came with it are on the screens."""
         if not entries:
             return
+        # In one step: what is in the buffer gets acknowledged, and must have been shown then.
         for entry in entries:
             self._buffer.add(entry)
         self._cards.show([entry.update for entry in entries])
+        await asyncio.sleep(0)
 
     async def _claim_forever(self) -> None:
         """Take over entries of consumers that are no more; now and then clear up. Beside the reader, because it asks

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from card_api.agents.directory import Directory
-from shared.contracts.call import Call, Direction, Presentation
+from shared.contracts.call import Call, Direction, LegState, Presentation
 from shared.phone import normalise
 
 CountryOf = Callable[[str], str]
@@ -47,6 +47,11 @@ def account_of(call: Call) -> str | None:
     same digits would be shown in the caller's place.
     """
     return call.variables.get("Contract", "").strip() or None
+
+
+def somebody_rings(call: Call) -> bool:
+    """Is there a phone that rings now? Then somebody waits for a card."""
+    return any(leg.state is LegState.RINGING for leg in call.legs)
 
 
 def agents_who_talked(call: Call, directory: Directory) -> list[str]:

@@ -96,6 +96,19 @@ async def a_known_caller(redis: Redis, login: str) -> Card:
     return (await until(look))[0]
 
 
+async def test_a_phone_that_rings_is_shown_before_what_was_said_earlier(
+    engine: AsyncEngine, redis: Redis, redis_url: str, samples: None, send: Send
+) -> None:
+    """One packet: nobody waits for an answer or an end as they wait for a ring."""
+    talking = leg("101", "answered", answered=3)
+    # Without a number, so that neither waits for its look-up.
+    answered = update(call("main-1.1", "answered", (talking,), number=None), 1)
+    await send(answered, ringing("main-2.2", version=2, number=None))
+    async with consuming(engine, redis_url):
+        await a_card(redis, "101", "answered")
+        assert [card.call_id for card in await published(redis, "101")] == ["main-2.2", "main-1.1"]
+
+
 async def test_a_caller_whom_the_dialplan_hides_late_is_hidden_on_the_card_too(
     engine: AsyncEngine, redis: Redis, redis_url: str, samples: None, send: Send
 ) -> None:
