@@ -7,18 +7,25 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from shared.contracts.base import Contract, Timestamp
+from shared.contracts.base import Contract, Timestamp, to_utc
 from shared.numbers import MAX_FIELD, Purpose
 from shared.phone import NumberKind
 
 # A customer is a card, not a data warehouse: beyond these it is a mistake of the export.
-_MANY = 200
+MANY = 200
 _ATTRIBUTES_BYTES = 16_384
 
 
 def _no_nul(value: Any) -> Any:
     # PostgreSQL's text has no NUL; nobody's name has one either.
-    return value.replace("\0", "") if isinstance(value, str) else value
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [_no_nul(item) for item in value]
+        case dict():
+            return {_no_nul(key): _no_nul(item) for key, item in value.items()}
+    return value
 
 
 def _web_address(value: str) -> str:
@@ -29,11 +36,24 @@ def _web_address(value: str) -> str:
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
-    if len(orjson.dumps(value)) > _ATTRIBUTES_BYTES:
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError as error:  # half a character, an integer beyond 64 bits, nested too deeply
+        raise ValueError(f"cannot be kept as JSON: {error}") from None
+    if size > _ATTRIBUTES_BYTES:
         raise ValueError(
             f"is larger than {_ATTRIBUTES_BYTES} bytes of JSON: keep documents in the CRM and link them"
         )
+    if _no_nul(value) != value:
+        raise ValueError("holds a NUL character, which PostgreSQL does not keep: take it out")
     return value
+
+
+def _of_our_time(value: datetime) -> datetime:
+    # An order of the year 1 is a date that somebody's export did not have; in some zones it is no date at all.
+    if not 1900 <= value.year <= 2199:
+        raise ValueError("must be between 1900 and 2199: leave out a date that is not known")
+    return to_utc(value)
 
 
 def _text(longest: int) -> StringConstraints:
@@ -45,35 +65,37 @@ Name = Annotated[str, _Clean, _text(300)]
 Word = Annotated[str, _Clean, _text(100)]
 Key = Annotated[str, _Clean, _text(200)]
 Line = Annotated[str, _Clean, _text(1000)]
-Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+Url = Annotated[str, _Clean, StringConstraints(max_length=2000), AfterValidator(_web_address)]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 """Name of a system that knows customers: `crm`, `billing`."""
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Moment = Annotated[datetime, AfterValidator(_of_our_time)]
 Json = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
     """What others send: a field nobody knows is an error, so that a typing mistake is found at once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PhoneWrite(_Given):
-    number: Annotated[
-        str, BeforeValidator(_no_nul), StringConstraints(min_length=1, max_length=MAX_FIELD)
-    ] = Field(
+class PhoneWrite(Given):
+    number: Annotated[str, _Clean, StringConstraints(min_length=1, max_length=MAX_FIELD)] = Field(
         description="as people write it: 8 (900) 111-22-33, +44 20 7946 0123 ext. 5; two in one field are two",
         examples=["8 (900) 111-22-33"],
     )
     purpose: Purpose | None = Field(None, description="if not given: what the words around the number say")
 
 
-class PersonWrite(_Given):
+PhoneGiven = PhoneWrite | Annotated[str, _Clean, StringConstraints(min_length=1, max_length=MAX_FIELD)]
+
+
+class PersonWrite(Given):
     name: Name
     role: Word | None = None
 
 
-class AccountWrite(_Given):
+class AccountWrite(Given):
     """A contract. `external_id` is the source's key; the number, if the source has no other."""
 
     number: Key
@@ -82,28 +104,28 @@ class AccountWrite(_Given):
     product: Name | None = None
 
 
-class OrderWrite(_Given):
+class OrderWrite(Given):
     number: Key
     external_id: Key | None = None
     title: Line
     status: Word | None = None
     amount: Decimal | None = Field(None, max_digits=14, decimal_places=2)
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
-    ordered_at: datetime | None = None
+    ordered_at: Moment | None = None
     url: Url | None = None
 
 
-class TicketWrite(_Given):
+class TicketWrite(Given):
     number: Key
     external_id: Key | None = None
     subject: Line
     status: Word
-    opened_at: datetime | None = None
-    closed_at: datetime | None = Field(None, description="a ticket without it is open and shows on the card")
+    opened_at: Moment | None = None
+    closed_at: Moment | None = Field(None, description="a ticket without it is open and shows on the card")
     url: Url | None = None
 
 
-class CustomerBody(_Given):
+class CustomerBody(Given):
     """A customer whole, as one source knows them. What is not given is empty: a PUT replaces what this source said
     before, and nothing that others said."""
 
@@ -118,17 +140,15 @@ class CustomerBody(_Given):
         None, description="of numbers without a country code; default: the site's"
     )
     url: Url | None = Field(None, description="their page in the source")
-    tags: list[Word] = Field([], max_length=_MANY)
+    tags: list[Word] = Field([], max_length=MANY)
     attributes: Json = Field({}, description="free; the card shows those its layout names")
-    preferences: dict[Word, Line] = Field({}, max_length=_MANY, description='e.g. {"call after": "18:00"}')
-    phones: list[PhoneWrite | Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD)]] = Field(
-        [], max_length=_MANY
-    )
-    names: list[Name] = Field([], max_length=_MANY, description="other names they go by")
-    people: list[PersonWrite] = Field([], max_length=_MANY, description="who may be speaking when they call")
-    accounts: list[AccountWrite] = Field([], max_length=_MANY)
-    orders: list[OrderWrite] = Field([], max_length=_MANY)
-    tickets: list[TicketWrite] = Field([], max_length=_MANY)
+    preferences: dict[Word, Line] = Field({}, max_length=MANY, description='e.g. {"call after": "18:00"}')
+    phones: list[PhoneGiven] = Field([], max_length=MANY)
+    names: list[Name] = Field([], max_length=MANY, description="other names they go by")
+    people: list[PersonWrite] = Field([], max_length=MANY, description="who may be speaking when they call")
+    accounts: list[AccountWrite] = Field([], max_length=MANY)
+    orders: list[OrderWrite] = Field([], max_length=MANY)
+    tickets: list[TicketWrite] = Field([], max_length=MANY)
 
 
 class CustomerWrite(CustomerBody):

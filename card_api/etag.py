@@ -1,0 +1,22 @@
+"""Entity tags, made and compared (RFC 9110, 8.8.3 and 13.1)."""
+
+
+def etag(revision: int) -> str:
+    return f'"{revision}"'
+
+
+def if_none_match(header: str | None, tag: str) -> bool:
+    """Has the client this version already? Weakly compared: a proxy that compresses makes tags weak."""
+    return _names(header, tag, weak=True)
+
+
+def if_match(header: str | None, tag: str) -> bool:
+    """Does the client mean this version? A weak tag never does."""
+    return _names(header, tag, weak=False)
+
+
+def _names(header: str | None, tag: str, *, weak: bool) -> bool:
+    if header is None:
+        return False
+    given = [part.strip() for part in header.split(",")]
+    return "*" in given or tag in [g.removeprefix("W/") if weak else g for g in given]
