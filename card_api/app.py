@@ -23,6 +23,7 @@ from card_api.auth.service import AuthService
 from card_api.background import running
 from card_api.calls.consumer import CallConsumer
 from card_api.calls.repository import CallRepository
+from card_api.cards.layout import Layout
 from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
 from card_api.cards.router import cards_router
@@ -37,6 +38,7 @@ from card_api.openapi import tidy_openapi
 from card_api.pbx.floor import FloorService
 from card_api.pbx.router import pbx_router
 from card_api.pbx.service import PbxService
+from card_api.scripts.choice import ScriptOf, no_script
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
@@ -56,14 +58,15 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def site_of(settings: Settings) -> Site:
-    """What rendering needs to know of the company, from the settings."""
+def site_of(settings: Settings, script: ScriptOf = no_script) -> Site:
+    """What rendering needs to know of the company, from the settings; `script` says what to say."""
 
     def country_of(pbx: str) -> str:
         known = settings.pbx.get(pbx)
         return (known.country if known else None) or settings.country
 
-    return Site(ZoneInfo(settings.timezone), settings.language, country_of)
+    layout = Layout(tuple(settings.card.attributes), settings.card.links)
+    return Site(ZoneInfo(settings.timezone), settings.language, country_of, layout, script)
 
 
 @asynccontextmanager
@@ -113,7 +116,7 @@ async def card_api(
             auth_router(auth, access),
             cards_router(query, access),
             agents_router(directory, access),
-            lookup_router(lookup, audit, access, settings.country, settings.language, now),
+            lookup_router(lookup, audit, access, settings.country, site, now),
             pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)

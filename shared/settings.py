@@ -24,6 +24,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import TomlConfigSettingsSource
 
+from shared.links import LinkTemplate
+
 PREFIX = "CALLCARD_"
 # As many facts as a call may have; a longer list would be a mistake, and each name costs the PBX a comparison.
 _MAX_VARIABLES = 32
@@ -167,6 +169,35 @@ class AuthSettings(Section):
         return value
 
 
+def _link_templates(value: Any) -> Any:
+    named = _pairs(value)
+    if not isinstance(named, dict):
+        raise ValueError(
+            "is not a list of label=address: write it like CRM=https://crm.example/{external_id}"
+        )
+    return tuple(
+        text if isinstance(text, LinkTemplate) else LinkTemplate.of(str(name), str(text))
+        for name, text in named.items()
+    )
+
+
+LinkTemplates = Annotated[tuple[LinkTemplate, ...], NoDecode, BeforeValidator(_link_templates)]
+"""Labels with addresses: `CRM=https://crm.example/client/{external_id}; crm:Orders=https://…`."""
+
+
+class CardSettings(Section):
+    """What a card shows beyond what every card shows."""
+
+    attributes: Words = Field(
+        [], description="free fields of customers that the card shows, in this order: tariff,city"
+    )
+    links: LinkTemplates = Field(
+        (),
+        description="links on the card: CRM=https://crm.example/client/{external_id}; crm:… for customers of the"
+        " source crm only; also {number}, {source}, {customer_id}, {account}, {call_id}",
+    )
+
+
 class DeskSettings(Section):
     """What the page is told. Empty: the same address it came from."""
 
@@ -245,6 +276,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
+    card: CardSettings = CardSettings()
     desk: DeskSettings = DeskSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     data_dir: Path = Field(

@@ -5,34 +5,29 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from card_api.agents.directory import Agent, Directory
-from card_api.calls.facts import CountryOf, CustomerEnd, customer_end
-from card_api.cards.greeting import address, greeting
+from card_api.calls.facts import CountryOf, CustomerEnd, account_of, customer_end
+from card_api.cards.caller import CallerPart, Reader, caller_part, stranger
+from card_api.cards.greeting import greeting
+from card_api.cards.layout import Layout
 from card_api.cards.places import Place
-from card_api.lookup.ranking import candidate, rank
-from card_api.lookup.schemas import Found, FoundCustomer
+from card_api.lookup.schemas import Found
+from card_api.scripts.choice import ScriptOf, filled, no_script
 from shared.contracts.call import Call, Direction, Presentation
 from shared.contracts.card import (
     CallerProfile,
     CallSummary,
-    Candidate,
     Card,
     CardState,
-    Category,
-    Link,
     MatchKind,
-    Named,
-    Order,
-    PastCall,
     Source,
     SourceStatus,
-    Ticket,
     Timings,
 )
-from shared.phone import display
 
-# Enrichments a version can have. Sixteen patches of one call between two events of the PBX is more than all sources we
-# can think of; and a version in milliseconds times sixteen stays below 2^53, where JavaScript's numbers end.
-REVS_A_VERSION = 16
+# Enrichments a version can have: patches of one call between two events of the PBX, by sources, notes, people picked.
+# Beyond these an equal rev replaces (shared/push.py), so none is lost. Versions are milliseconds times 100; times 32
+# they stay below 2^53, where JavaScript's numbers end, until the year 2059.
+REVS_A_VERSION = 32
 MAX_REV = 2**53 - 1
 
 # After this the screen drops the card by itself, whatever it has heard: only for the case that nobody is left to close
@@ -40,9 +35,6 @@ MAX_REV = 2**53 - 1
 RINGING_FOR = timedelta(minutes=10)
 TALKING_FOR = timedelta(hours=12)
 CLOSED_FOR = timedelta(seconds=15)
-
-# What a card shows of the past.
-_HISTORY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +44,8 @@ class Site:
     timezone: ZoneInfo
     language: str
     country_of: CountryOf
+    layout: Layout = field(default_factory=Layout)
+    script: ScriptOf = no_script
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +70,6 @@ class Knowledge:
 NOTHING_KNOWN = Knowledge()
 
 
-@dataclass(frozen=True, slots=True)
-class CallerPart:
-    """The part of a card that is about the caller; the enrichment end point answers with the same."""
-
-    match: MatchKind
-    caller: CallerProfile
-    address: str | None = None
-    candidates: tuple[Candidate, ...] = ()
-    history: tuple[PastCall, ...] = ()
-    tickets: tuple[Ticket, ...] = ()
-    orders: tuple[Order, ...] = ()
-    links: tuple[Link, ...] = ()
-
-
 def revision(version: int, enrichment: int) -> int:
     """The card's `rev`. Raises ValueError for a version beyond what a browser can compare."""
     rev = version * REVS_A_VERSION + min(enrichment, REVS_A_VERSION - 1)
@@ -109,14 +89,24 @@ def render(
 ) -> Card:
     """The card of one agent."""
     language = place.agent.language or site.language
+    local = now.astimezone(site.timezone)
     other = customer_end(call, site.country_of)
     colleague = internal_caller(call, directory)
     about = summary(call, place, other)
     part = (
         _internal(call, colleague)
         if call.direction is Direction.INTERNAL
-        else caller_part(other.presentation, about.number, knowledge.found, language, call.call_id)
+        else caller_part(
+            other.presentation,
+            about.number,
+            knowledge.found,
+            Reader(language, local, place.agent),
+            site.layout,
+            account=account_of(call),
+            call_id=call.call_id,
+        )
     )
+    welcome = None if colleague else greeting(local, language, part.address)
     return Card(
         call_id=call.call_id,
         rev=revision(version, knowledge.enrichment),
@@ -127,11 +117,13 @@ def render(
         match=part.match,
         caller=part.caller,
         candidates=list(part.candidates),
-        greeting=None if colleague else greeting(now.astimezone(site.timezone), language, part.address),
+        greeting=welcome,
+        script=_script(call, about, part, language, welcome, site),
         history=list(part.history),
         tickets=list(part.tickets),
         orders=list(part.orders),
-        # Nobody fills these yet; said for the reason of `_stranger`.
+        notes=list(part.notes),
+        # Nobody fills these yet; said for the reason of `stranger`.
         callbacks=[],
         actions=[],
         links=list(part.links),
@@ -166,42 +158,6 @@ def summary(call: Call, place: Place, other: CustomerEnd) -> CallSummary:
     )
 
 
-def caller_part(
-    presentation: Presentation,
-    number: str | None,
-    found: Found,
-    language: str,
-    except_call: str | None = None,
-) -> CallerPart:
-    """What the look-up says, as a card shows it. Names of several customers are never glued together.
-
-    `except_call`: the call that is going on, which is no history yet.
-    """
-    if presentation is not Presentation.ALLOWED:
-        return CallerPart(MatchKind.WITHHELD, _stranger(None))
-    shown = display(number) if number else None
-    history = tuple(c for c in found.history if c.call_id != except_call)[:_HISTORY]
-    if not found.customers:
-        return CallerPart(MatchKind.NONE, _stranger(shown), history=history)
-    if len(found.customers) > 1:
-        return CallerPart(
-            MatchKind.SEVERAL,
-            _stranger(shown),
-            candidates=tuple(candidate(ranked, language) for ranked in rank(found.customers)),
-            history=history,
-        )
-    customer = found.customers[0]
-    return CallerPart(
-        MatchKind.ONE,
-        _profile(customer, shown),
-        address=address(customer.name, customer.kind, customer.greet_as),
-        history=history,
-        tickets=tuple(customer.tickets),
-        orders=tuple(customer.orders),
-        links=(Link(label=customer.source, url=customer.url),) if customer.url else (),
-    )
-
-
 def internal_caller(call: Call, directory: Directory) -> Agent | None:
     """The colleague who calls, if it is an internal call."""
     if call.direction is not Direction.INTERNAL:
@@ -212,33 +168,22 @@ def internal_caller(call: Call, directory: Directory) -> Agent | None:
 def _internal(call: Call, colleague: Agent | None) -> CallerPart:
     number = call.caller.number
     if colleague is None:
-        return CallerPart(MatchKind.NONE, _stranger(number))
+        return CallerPart(MatchKind.NONE, stranger(number))
     return CallerPart(
         MatchKind.COLLEAGUE,
         CallerProfile(name=colleague.name, display_number=number or colleague.extension),
     )
 
 
-def _stranger(shown: str | None) -> CallerProfile:
-    """Nothing but the number. The empty lists are said because pydantic copies default ones the slow way."""
-    return CallerProfile(display_number=shown, names=[], people=[], accounts=[], tags=[])
-
-
-def _profile(customer: FoundCustomer, shown: str | None) -> CallerProfile:
-    category = customer.category
-    return CallerProfile(
-        customer_id=customer.id,
-        name=customer.name,
-        display_number=shown,
-        names=[Named(name=customer.name, source=customer.source), *customer.names],
-        people=customer.people,
-        accounts=customer.accounts,
-        category=Category(code=category.code, label=category.label, colour=category.colour)
-        if category
-        else None,
-        manager=customer.manager,
-        tags=customer.tags,
-    )
+def _script(
+    call: Call, about: CallSummary, part: CallerPart, language: str, welcome: str | None, site: Site
+) -> str | None:
+    """What to say to who calls in. Whom an agent dials, the agent has a reason of their own for."""
+    if call.direction is not Direction.INBOUND:
+        return None
+    category = part.caller.category.code if part.caller.category else None
+    text = site.script(about.did, about.queue, category, language)
+    return None if text is None else filled(text, part.address, welcome)
 
 
 def _expires_at(call: Call, place: Place, now: datetime) -> datetime:

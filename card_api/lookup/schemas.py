@@ -12,6 +12,7 @@ from shared.contracts.card import (
     Candidate,
     Category,
     DoNotCall,
+    Link,
     MatchedBy,
     MatchKind,
     Named,
@@ -97,11 +98,15 @@ class Found(Contract):
 class LookupAnswer(Contract):
     """The same as the caller part of a card."""
 
-    number: str | None = Field(description="the number as E.164; null if it is withheld")
+    number: str | None = Field(
+        description="the number as E.164; null if it is hidden, missing or was not asked for"
+    )
     match: MatchKind
     caller: CallerProfile
     candidates: list[Candidate] = []
     history: list[PastCall] = []
     tickets: list[Ticket] = []
     orders: list[Order] = []
+    notes: list[Note] = []
+    links: list[Link] = []
     sources: list[Source] = []

@@ -121,14 +121,14 @@ def test_the_agent_chooses_the_language() -> None:
 
 
 def test_a_revision_grows_with_the_version_first_and_the_enrichment_then() -> None:
-    assert revision(7, 0) < revision(7, 1) < revision(7, 15) == revision(7, 99) < revision(8, 0)
-    assert revision(MAX_REV // 16, 15) == MAX_REV
+    assert revision(7, 0) < revision(7, 1) < revision(7, 31) == revision(7, 99) < revision(8, 0)
+    assert revision(MAX_REV // 32, 31) == MAX_REV
     with pytest.raises(ValueError, match="outside"):
-        revision(MAX_REV // 16 + 1, 0)
+        revision(MAX_REV // 32 + 1, 0)
 
 
-def test_versions_in_milliseconds_fit_for_a_thousand_years() -> None:
-    assert revision(int(datetime(3026, 1, 1, tzinfo=UTC).timestamp() * 1000), 15) < MAX_REV
+def test_versions_as_the_listener_counts_them_fit_for_decades() -> None:
+    assert revision(int(datetime(2059, 1, 1, tzinfo=UTC).timestamp() * 1000) * 100, 31) < MAX_REV
 
 
 @pytest.mark.parametrize(
