@@ -152,7 +152,7 @@ def compile_map(fields: Mapping[str, str], items: str = "") -> CustomerMap:
         for name in _THINGS[thing][1]:
             if name not in inner.get(thing, {}):
                 raise MapError(
-                    "", f"does not say where the {name} of one of the {thing} is: add {thing}[].{name}=$.…"
+                    f"it does not say where the {name} of one of the {thing} is: add {thing}[].{name}=$.…"
                 )
     things = {thing: Things(path, inner[thing]) for thing, path in lists.items()}
     return CustomerMap(compile_path("the path", items, "ITEMS") if items else None, texts, free, things)

@@ -93,8 +93,8 @@ def _one(key: Key, group: Sequence[_Said], ours: Mapping[Key, Ours]) -> FoundCus
             "last_talk": mine.last_talk if mine else None,
             "notes": mine.notes if mine else [],
             "also": mine.also if mine else [],
-            "names": _without_doubles((n for n in whole.names if n.name != whole.name), _name),
-            "people": _union((c.people for c in said_by), lambda p: p.name.casefold()),
+            "names": _names(whole.name, said_by),
+            "people": _union((c.people for c in said_by), lambda p: _written(p.name)),
             "accounts": _union((c.accounts for c in said_by), lambda a: a.number.casefold()),
             "tickets": _newest(
                 _union((c.tickets for c in said_by), lambda t: (t.source, t.number)), "opened_at"
@@ -130,8 +130,16 @@ def _category(whole: FoundCustomer, said_by: Iterable[FoundCustomer]) -> Any:
     )
 
 
-def _name(named: Named) -> str:
-    return " ".join(named.name.split()).casefold()
+def _names(shown: str, said_by: Iterable[FoundCustomer]) -> list[Named]:
+    """What they are called besides, the same name in another writing once."""
+    said = (n for c in said_by for n in (Named(name=c.name, source=c.source), *c.names))
+    return [
+        n for n in _without_doubles(said, lambda n: _written(n.name)) if _written(n.name) != _written(shown)
+    ]
+
+
+def _written(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def _union(lists: Iterable[Iterable[Row]], key: Callable[[Row], Hashable]) -> list[Row]:

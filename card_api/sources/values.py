@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from card_api.customers.schemas import Key, Url
+from card_api.customers.schemas import Url
 from card_api.lookup.schemas import FoundCustomer, RankedCategory
 from shared.contracts.card import Account, MatchedBy, Named, Order, Person, Ticket
 from shared.numbers import MAX_FIELD
@@ -31,6 +31,8 @@ _KINDS = {
     "юрлицо": "company",
     "юридическое лицо": "company",
 }
+# What the REST API takes too.
+_LONGEST_KEY = 200
 # 21.11.2026, as 1C and most Russian CRMs write it, with a time or without.
 _RUSSIAN_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 # Numbers from here on are milliseconds since 1970: as seconds they would be beyond the year 5000.
@@ -44,8 +46,15 @@ def _kind(value: Any) -> Any:
     return known
 
 
+def _key(value: str) -> str:
+    # A key that was cut would be another key.
+    if len(value) > _LONGEST_KEY or "\0" in value:
+        raise ValueError(f"is longer than {_LONGEST_KEY} characters, or has a NUL")
+    return value
+
+
 def _cut(longest: int) -> BeforeValidator:
-    # A long text is no lie: a card shows its beginning. A key that was cut would be another key, so keys are refused.
+    # A long text is no lie: a card shows its beginning.
     return BeforeValidator(
         lambda value: value.replace("\0", "")[:longest] if isinstance(value, str) else value
     )
@@ -54,6 +63,7 @@ def _cut(longest: int) -> BeforeValidator:
 Name = Annotated[str, _cut(300)]
 Word = Annotated[str, _cut(100)]
 Line = Annotated[str, _cut(1000)]
+Key = Annotated[str, AfterValidator(_key)]
 
 
 class PersonRow(BaseModel):
