@@ -77,12 +77,6 @@ def trial(number: str) -> list[dict[str, Any]]:
     ]
 
 
-def known_already(status_code: int, answer: str) -> bool:
-    """Does this error say that Zammad has heard of the call before? A request that is repeated because its answer was
-    lost must not keep what follows waiting."""
-    return status_code >= 400 and "call_id" in answer and "already exists" in answer
-
-
 def call_id(ours: str) -> str:
     """The call's name for Zammad, which wants letters and digits only."""
     return hashlib.sha256(ours.encode()).hexdigest()[:32]
