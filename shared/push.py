@@ -30,6 +30,7 @@ from redis.exceptions import NoScriptError, RedisError
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
 from shared.link import Command, RedisLink
+from shared.revision import LAST_ENRICHMENT, REVS_A_VERSION
 
 NOTICES = "notices"
 """The channel everybody hears."""
@@ -58,9 +59,11 @@ _CARD_TAIL = b"}"
 # busy agent's channel has this many in a quarter of an hour.
 TIDY_EVERY = 16
 
-# Revisions are compared as decimal text: Lua's numbers are doubles and would mix up revisions beyond 2^53.
-_NEWER = """
+# `shared.revision.replaces`. Revisions are compared as decimal text: Lua's numbers are doubles and would mix up those
+# beyond 2^53. The enrichment of an equal one is in the last five digits, because 32 divides 100000.
+_NEWER = f"""
 local function newer(rev, than)
+  if rev == than then return tonumber(string.sub(rev, -5)) % {REVS_A_VERSION} == {LAST_ENRICHMENT} end
   return not than or #rev > #than or (#rev == #than and rev > than)
 end
 """
@@ -101,15 +104,15 @@ end
 
 # The way of a ring: as few commands as it can be, because each costs Redis more than its own work.
 # ARGV: new epoch, bus name, head, body, tail, call_id ('' = no card), rev, open 1|0, expires_ms,
-#       history length, history seconds, keep seconds, closed seconds, tidy every. Returns the offset; 0 = older than
-#       what is known.
+#       history length, history seconds, keep seconds, closed seconds, tidy every. Returns the offset; as text the rev
+#       that is known, if the card does not replace it.
 _PUBLISH = (
     _NEWER
     + """
 local id, rev = ARGV[6], ARGV[7]
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'r:' .. id)
 local epoch, offset = known[1], (known[2] or 0) + 1
-if id ~= '' and not newer(rev, known[3]) then return 0 end
+if id ~= '' and not newer(rev, known[3]) then return known[3] end
 local time = redis.call('TIME')
 if not epoch then
   epoch, offset = ARGV[1], 1
@@ -289,15 +292,19 @@ class PushPublisher:
         Returns the offset in `agent:<login>`; 0 if the desk knows this rev of the call or a higher one: then nothing
         happened, and nothing needs to.
         """
-        return (await self._publish([_card_args(card)]))[0]
+        answer = (await self._publish([_card_args(card)]))[0]
+        return answer if isinstance(answer, int) else 0
 
-    async def publish_cards(self, cards: Sequence[Card]) -> None:
-        """Several cards (a ring-all) in one round trip; each is atomic by itself."""
-        if cards:
-            await self._publish([_card_args(card) for card in cards])
+    async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
+        """Several cards (a ring-all) in one round trip; each is atomic by itself. Returns for each None, or the rev
+        that its desk knows and that it does not replace."""
+        if not cards:
+            return []
+        answers = await self._publish([_card_args(card) for card in cards])
+        return [None if isinstance(answer, int) else int(answer) for answer in answers]
 
-    async def _publish(self, calls: Sequence[Command]) -> list[int]:
-        """Run the script with each of these keys and arguments; the offsets it returned."""
+    async def _publish(self, calls: Sequence[Command]) -> list[int | bytes]:
+        """Run the script with each of these keys and arguments; what it returned."""
         commands: list[Command] = [("EVALSHA", self._publish_sha, *call) for call in calls]
         answers = await self._link.call_all(commands)
         if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -318,7 +325,7 @@ class PushPublisher:
             raise ValueError(
                 "a publication must be JSON on one line: a line break separates messages in a frame"
             )
-        return (await self._publish([_publish_args(channel, data)]))[0]
+        return int((await self._publish([_publish_args(channel, data)]))[0])
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data."""

@@ -23,12 +23,7 @@ from shared.contracts.card import (
     SourceStatus,
     Timings,
 )
-
-# Enrichments a version can have: patches of one call between two events of the PBX, by sources, notes, people picked.
-# Beyond these an equal rev replaces (shared/push.py), so none is lost. Versions are milliseconds times 100; times 32
-# they stay below 2^53, where JavaScript's numbers end, until the year 2059.
-REVS_A_VERSION = 32
-MAX_REV = 2**53 - 1
+from shared.revision import revision
 
 # After this the screen drops the card by itself, whatever it has heard: only for the case that nobody is left to close
 # it. No phone rings for longer; no conversation lasts longer; a closed card has been read by then.
@@ -68,14 +63,6 @@ class Knowledge:
 
 
 NOTHING_KNOWN = Knowledge()
-
-
-def revision(version: int, enrichment: int) -> int:
-    """The card's `rev`. Raises ValueError for a version beyond what a browser can compare."""
-    rev = version * REVS_A_VERSION + min(enrichment, REVS_A_VERSION - 1)
-    if not 0 <= rev <= MAX_REV:
-        raise ValueError(f"version {version} is outside 0..{MAX_REV // REVS_A_VERSION}")
-    return rev
 
 
 def render(

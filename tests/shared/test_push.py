@@ -26,6 +26,7 @@ from shared.push import (
     bus_name,
     decode_receipt,
 )
+from shared.revision import replaces, revision
 
 NOW = datetime.now(UTC)
 
@@ -108,6 +109,27 @@ async def test_a_newer_rev_opens_a_closed_card_again(redis: Redis) -> None:
     await publisher.publish_card(make_card(rev=2, state="closed"))
     await publisher.publish_card(make_card(rev=3))
     assert revs(await reader.read("agent:101")) == {"main-1": 3}
+
+
+async def test_the_last_rev_of_a_version_may_come_again_with_newer_contents(redis: Redis) -> None:
+    """More patches between two events than a version has revs: none of them is lost."""
+    publisher, reader = PushPublisher(redis), DeskReader(redis)
+    last = revision(176_400_000_000_000, 99)
+    first = make_card(rev=last)
+    assert await publisher.publish_card(first) == 1
+    again = first.model_copy(update={"greeting": "Добрый день"})
+    assert await publisher.publish_cards([again]) == [None]
+    (shown,) = (await reader.read("agent:101")).cards
+    assert orjson.loads(shown)["greeting"] == "Добрый день"
+    # An end that is told late opens nothing, and who is refused hears why.
+    assert await publisher.publish_cards([make_card(rev=last - 1), make_card("b", rev=1)]) == [last, None]
+    assert await publisher.publish_cards([make_card("b", rev=1)]) == [1]
+
+
+@given(st.integers(0, 2**60), st.integers(0, 2**60))
+def test_a_rev_replaces_an_older_one_and_the_last_of_a_version_itself(rev: int, known: int) -> None:
+    assert replaces(rev, known) == (rev > known or (rev == known and rev % 32 == 31))
+    assert replaces(rev, rev) == (int(str(rev)[-5:]) % 32 == 31)  # as the script reckons
 
 
 async def test_revs_beyond_2_to_53_are_told_apart(redis: Redis) -> None:

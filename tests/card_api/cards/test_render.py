@@ -7,10 +7,11 @@ import pytest
 from card_api.agents.directory import Agent
 from card_api.cards.greeting import address, greeting
 from card_api.cards.places import places
-from card_api.cards.render import MAX_REV, NOTHING_KNOWN, Knowledge, SourceReport, render, revision
+from card_api.cards.render import NOTHING_KNOWN, Knowledge, SourceReport, render
 from card_api.lookup.schemas import Found, FoundCustomer
 from shared.contracts.call import Call, Caller, Leg, Presentation
 from shared.contracts.card import Card, MatchKind, Order, PastCall, SourceStatus, Ticket
+from shared.revision import MAX_REV, revision
 from tests.card_api.makers import CUSTOMER, DIRECTORY, NOON, SITE, at, call, leg
 
 PETER = FoundCustomer(

@@ -1,7 +1,8 @@
 /**
  * What the desk shows, as a pure function: state + message -> state. No clock, no network, no page.
  *
- * The rules: for a call the highest `rev` wins and everything older is ignored, also after the card is gone; closing
+ * The rules: for a call the highest `rev` wins and everything older is ignored, also after the card is gone (the last
+ * rev that a version of a call can have may come again, with newer contents); closing
  * is a state with a reason that stays readable for a while; a ring that is over is never shown; `expires_at` drops a
  * card whatever was heard; a snapshot replaces everything.
  */
@@ -15,6 +16,14 @@ export const RECENT_MAX = 8;
 export const SEEN_MAX = 500;
 // Below this the difference between the clocks is mostly the way of the message, and both are kept by NTP.
 export const CLOCK_TOLERANCE_MS = 500;
+
+// shared/revision.py: a rev is version × 32 + enrichment, and the last enrichment may come again.
+const REVS_A_VERSION = 32;
+
+/** Does a card with `rev` take the place of the one with `known`? */
+function replaces(rev: number, known: number): boolean {
+  return rev > known || (rev === known && rev % REVS_A_VERSION === REVS_A_VERSION - 1);
+}
 
 /** A card on the screen. `leavesAt` (local ms) is set once it is closed. */
 export interface Shown {
@@ -75,13 +84,13 @@ function latest(cards: readonly Card[]): Card[] {
   const byCall = new Map<string, Card>();
   for (const card of cards) {
     const known = byCall.get(card.call_id);
-    if (known === undefined || card.rev > known.rev) byCall.set(card.call_id, card);
+    if (known === undefined || replaces(card.rev, known.rev)) byCall.set(card.call_id, card);
   }
   return [...byCall.values()];
 }
 
 function apply(desk: Desk, card: Card, at: number): Desk {
-  if (card.rev <= (desk.seen.get(card.call_id) ?? -Infinity)) return desk;
+  if (!replaces(card.rev, desk.seen.get(card.call_id) ?? -Infinity)) return desk;
   const seen = remember(desk.seen, card);
   const index = desk.shown.findIndex((shown) => shown.card.call_id === card.call_id);
   const closed = card.state === "closed";

@@ -78,6 +78,14 @@ test("a ring is shown, its answer changes it", () => {
   assert.deepEqual(states(run(cards(card("a", 1)), cards(card("a", 2, "answered")))), ["a answered"]);
 });
 
+test("the last revision of a version may come again, with newer contents", () => {
+  const named = (rev: number, name: string): Card => ({ ...card("a", rev), greeting: name });
+  const greeting = (desk: Desk) => onScreen(desk)[0]?.greeting;
+  assert.equal(greeting(run(cards(named(63, "one")), cards(named(63, "two")))), "two");
+  assert.equal(greeting(run(cards(named(63, "one"), named(63, "two")))), "two");
+  assert.equal(greeting(run(cards(named(62, "one")), cards(named(62, "two")))), "one");
+});
+
 test("the highest revision wins, whatever comes after it", () => {
   const desk = run(cards(card("a", 5, "answered")));
   assert.equal(reduce(desk, cards(card("a", 4))), desk);
