@@ -13,7 +13,9 @@ import migrations
 from card_api.agents.repository import AgentRepository
 from card_api.agents.router import agents_router
 from card_api.agents.service import AgentDirectory
+from card_api.api_keys.gate import KeyGate
 from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.router import api_keys_router
 from card_api.api_keys.service import ApiKeyService
 from card_api.audit.repository import AuditRepository
 from card_api.audit.service import AuditService
@@ -39,6 +41,8 @@ from card_api.pbx.floor import FloorService
 from card_api.pbx.router import pbx_router
 from card_api.pbx.service import PbxService
 from card_api.scripts.choice import ScriptOf, no_script
+from card_api.scripts.router import scripts_router
+from card_api.scripts.service import ScriptService
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
@@ -47,9 +51,11 @@ from shared.settings import Settings
 
 _TAGS = [
     {"name": "auth", "description": "Agents sign in and get a token."},
+    {"name": "api-keys", "description": "Keys of other systems. Needs a key with the scope `admin`."},
     {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
+    {"name": "scripts", "description": "What agents say, by line, queue, category and language."},
     {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
 ]
 
@@ -83,8 +89,9 @@ async def card_api(
     Starts when PostgreSQL or Redis is away too: it says so in the log and under /readyz, and waits for them.
     """
     metrics = Metrics()
-    site = site_of(settings)
     engine = create_engine(database_url, settings.database.pool_size)
+    scripts = ScriptService(engine, settings.country, now)
+    site = site_of(settings, scripts.find)
     redis = connect_redis(redis_url)
     try:
         agent_repository = AgentRepository(engine)
@@ -107,16 +114,18 @@ async def card_api(
 
         lifetime = timedelta(minutes=settings.auth.token_minutes)
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
-        access = Access(auth_secret, directory, keys, now)
+        access = Access(auth_secret, directory, KeyGate(keys, settings.api.per_second), now)
         links = PbxService(redis)
         query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
         app = _application(
             settings.allowed_origins,
             health_router(HealthService(engine, redis, migrations.newest()), metrics),
             auth_router(auth, access),
+            api_keys_router(keys, access),
             cards_router(query, access),
             agents_router(directory, access),
             lookup_router(lookup, audit, access, settings.country, site, now),
+            scripts_router(scripts, access),
             pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)

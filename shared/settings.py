@@ -152,6 +152,12 @@ class HttpSettings(Section):
     port: int = Field(8080, ge=0, le=65535)
 
 
+class ApiSettings(Section):
+    per_second: int = Field(
+        100, ge=1, description="requests an API key may make, unless it was given a limit of its own"
+    )
+
+
 class AuthSettings(Section):
     secret: SecretStr | None = Field(
         None,
@@ -275,6 +281,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
+    api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     card: CardSettings = CardSettings()
     desk: DeskSettings = DeskSettings()

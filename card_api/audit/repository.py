@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from card_api.audit.models import audit_log
 
@@ -29,16 +29,21 @@ class AuditRepository:
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """All or none. Raises one of `DATABASE_ERRORS` when PostgreSQL is away."""
-        values = [
-            {
-                "at": e.at,
-                "actor_kind": e.actor_kind,
-                "actor": e.actor,
-                "action": e.action,
-                "subject": e.subject,
-                "detail": e.detail,
-            }
-            for e in entries
-        ]
         async with self._engine.begin() as connection:
-            await connection.execute(insert(audit_log), values)
+            await write_audit(connection, entries)
+
+
+async def write_audit(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
+    """In the transaction of `connection`: what is done and that it was done, both or neither."""
+    values = [
+        {
+            "at": e.at,
+            "actor_kind": e.actor_kind,
+            "actor": e.actor,
+            "action": e.action,
+            "subject": e.subject,
+            "detail": e.detail,
+        }
+        for e in entries
+    ]
+    await connection.execute(insert(audit_log), values)

@@ -1,16 +1,8 @@
-"""`callcard db`, `agent`, `apikey`: what ops do now and then.
-
-They work on the configured database, on the embedded one of a running Callcard, or on an embedded one that is started
-for the moment.
-"""
+"""`callcard db` and `agent`: what ops do now and then."""
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from redis.asyncio import Redis
@@ -20,27 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from card_api.agents.directory import Agent
 from card_api.agents.repository import AgentRepository
-from card_api.agents.service import AgentError, AgentService
-from card_api.api_keys.repository import ApiKeyRepository
-from card_api.api_keys.service import SCOPES, ApiKeyError, ApiKeyService
-from card_api.database import DATABASE_ERRORS, sentence
-from services.cli.demo import demo_folder
+from card_api.agents.service import AgentService
+from card_api.database import DATABASE_ERRORS
 from services.cli.output import console, fail
 from services.cli.passwords import new_password
-from services.embedded import EmbeddedPostgres
-from services.embedded.running import running
+from services.cli.work import Demo, database, run_it, settings_of, with_database
 from services.migrate import upgrade
-from shared.bus import connect_redis
-from shared.db import create_engine
-from shared.observability import configure_logging
-from shared.settings import Settings, load_settings
 
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 agent = typer.Typer(help="Agents: who signs in, and whose phone is whose.", no_args_is_help=True)
-apikey = typer.Typer(help="Keys for other systems (CRM) to call the REST API.", no_args_is_help=True)
-
-Demo = Annotated[bool, typer.Option("--demo", help="Meant is the demo, not the product.")]
-Answer = TypeVar("Answer")
 
 
 # --- db -------------------------------------------------------------------------------------------------------
@@ -52,8 +32,8 @@ def db_upgrade(
     demo: Demo = False,
 ) -> None:
     """Bring the database to this version's schema. Safe to run again, and from several at once."""
-    with _database(_settings(demo)) as (url, _):
-        before, now = _run(lambda: _upgrade(url, wait))
+    with database(settings_of(demo)) as (url, _):
+        before, now = run_it(lambda: _upgrade(url, wait))
     if before == now:
         print(f"The schema is up to date ({now}).")
     else:
@@ -119,7 +99,7 @@ def agent_add(
     async def save(engine: AsyncEngine, redis: Redis) -> bool:
         return await AgentService(AgentRepository(engine), redis).save(who, password)
 
-    new = _with(demo, save)
+    new = with_database(demo, save)
     print(f"Agent {who.login} ({who.name}) {'added' if new else 'changed'}.")
     if made:
         print(f"Password: {password}")
@@ -134,7 +114,7 @@ def agent_list(demo: Demo = False) -> None:
     async def read(engine: AsyncEngine, _: Redis) -> list[Agent]:
         return await AgentRepository(engine).all()
 
-    everybody = _with(demo, read)
+    everybody = with_database(demo, read)
     if not everybody:
         console().print("There are no agents yet. callcard agent add --help says how to add one.")
         return
@@ -159,124 +139,3 @@ def _password(from_stdin: bool, keep: bool) -> tuple[str | None, bool]:
     if from_stdin:
         return sys.stdin.read().rstrip("\r\n"), False
     return new_password(), True
-
-
-# --- API keys -------------------------------------------------------------------------------------------------
-
-
-@apikey.command("create", epilog="Examples:\n\n  callcard apikey create crm --scope lookup")
-def apikey_create(
-    name: Annotated[str, typer.Argument(help="Which system will use it.")],
-    scope: Annotated[list[str], typer.Option(help=f"What it may do: {', '.join(sorted(SCOPES))}.")],
-    demo: Demo = False,
-) -> None:
-    """Make a key. It is printed once; only its hash is kept."""
-
-    async def create(engine: AsyncEngine, _: Redis) -> str:
-        return await _keys(engine).create(name, scope)
-
-    print(_with(demo, create))
-    console().print("Keep it well: it is not shown again.")
-
-
-@apikey.command("list")
-def apikey_list(demo: Demo = False) -> None:
-    """Every key: what it may do, and when it was last used."""
-
-    async def read(engine: AsyncEngine, _: Redis) -> list[tuple[str, ...]]:
-        return [
-            (
-                key.prefix + "…",
-                key.name,
-                ", ".join(sorted(key.scopes)),
-                f"{key.created_at:%Y-%m-%d}",
-                f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
-                f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid",
-            )
-            for key in await ApiKeyRepository(engine).all()
-        ]
-
-    rows = _with(demo, read)
-    if not rows:
-        console().print("There are no keys yet. callcard apikey create --help says how to make one.")
-        return
-    table = Table("key", "name", "may", "made", "last used", "")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-@apikey.command("revoke", epilog="Examples:\n\n  callcard apikey revoke cck_Ab12Cd")
-def apikey_revoke(
-    prefix: Annotated[str, typer.Argument(help="The key, or its beginning as `apikey list` shows it.")],
-    demo: Demo = False,
-) -> None:
-    """Make a key worthless. Takes effect within seconds."""
-
-    async def revoke(engine: AsyncEngine, _: Redis) -> int:
-        return await _keys(engine).revoke(prefix.rstrip("…"))
-
-    if _with(demo, revoke) == 0:
-        fail(f"No valid key begins with {prefix[:10]!r}. callcard apikey list shows them.")
-    print("Revoked.")
-
-
-def _keys(engine: AsyncEngine) -> ApiKeyService:
-    return ApiKeyService(ApiKeyRepository(engine), lambda: datetime.now(UTC))
-
-
-# --- where they work ------------------------------------------------------------------------------------------
-
-
-def _settings(demo: bool) -> Settings:
-    settings = load_settings()
-    configure_logging("warning", "console")
-    return demo_folder(settings) if demo else settings
-
-
-@contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(database URL, Redis URL or '') that the settings mean."""
-    redis = settings.redis.url.get_secret_value() if settings.redis.url else ""
-    if settings.database.url is not None:
-        yield settings.database.url.get_secret_value(), redis
-        return
-    found = running(settings.data_dir)
-    if found is not None:
-        yield found[0], redis or found[1]
-        return
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    postgres = EmbeddedPostgres(Path(settings.data_dir)).start()
-    try:
-        yield postgres.url, redis
-    finally:
-        postgres.stop()
-
-
-def _with(demo: bool, work: Callable[[AsyncEngine, Redis], Awaitable[Answer]]) -> Answer:
-    with _database(_settings(demo)) as (url, redis_url):
-
-        async def run() -> Answer:
-            await upgrade(url)
-            engine = create_engine(url, pool_size=1)
-            # Port 9 (discard) refuses at once: without a Redis nobody is running who had to be told.
-            redis = connect_redis(redis_url or "redis://127.0.0.1:9/0")
-            try:
-                return await work(engine, redis)
-            finally:
-                await redis.aclose()
-                await engine.dispose()
-
-        return _run(run)
-
-
-def _run(work: Callable[[], Awaitable[Answer]]) -> Answer:
-    async def run() -> Answer:
-        return await work()
-
-    try:
-        return asyncio.run(run())
-    except (AgentError, ApiKeyError) as error:
-        fail(str(error))
-    except DATABASE_ERRORS as error:
-        fail(f"The database cannot be used: {sentence(error)}", 1)

@@ -23,7 +23,7 @@ _COMMANDS = {
     "demo": ("services.cli.demo", "demo", "The whole product with a simulated PBX and sample customers."),
     "db": ("services.cli.admin", "db", "The database's schema."),
     "agent": ("services.cli.admin", "agent", "Agents: who signs in, and whose phone is whose."),
-    "apikey": ("services.cli.admin", "apikey", "Keys for other systems (CRM) to call the REST API."),
+    "apikey": ("services.cli.apikeys", "apikey", "Keys for other systems (CRM) to call the REST API."),
     "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }
 

@@ -11,7 +11,12 @@ def to_utc(value: datetime) -> datetime:
     """Any datetime as UTC; one without a zone is taken as UTC, the only zone we put on a wire."""
     if value.tzinfo is UTC:  # ours, built many times a call
         return value
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of year 1, east of it
+        raise ValueError("is beyond the calendar in UTC") from None
 
 
 # Each update and card of a call repeats most of its moments; writing them was half the cost of its JSON. This many are
