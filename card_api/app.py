@@ -130,7 +130,7 @@ async def card_api(
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
-            async with running(warm_up, directory.run, follow_calls, audit.run, keys.run):
+            async with running(warm_up, directory.run, scripts.run, follow_calls, audit.run, keys.run):
                 yield app
         finally:
             await cards.close()

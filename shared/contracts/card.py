@@ -274,6 +274,49 @@ class Card(Contract):
     timings: Timings
 
 
+class CompactCaller(Contract):
+    """Who is calling, in the space of a pop-up."""
+
+    customer_id: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    person: str | None = Field(None, description="who speaks, if somebody picked one of the people")
+    display_number: str | None = None
+    category: Category | None = None
+    tags: list[str] = []
+    do_not_call: DoNotCall | None = None
+    black_listed: BlackListed | None = None
+
+
+class Counts(Contract):
+    """How much more the full card shows."""
+
+    candidates: int = 0
+    history: int = 0
+    tickets: int = 0
+    orders: int = 0
+    notes: int = 0
+    callbacks: int = 0
+
+
+class CompactCard(Contract):
+    """What fits a pop-up while the phone rings: the card's own words, the first ticket and order, and counts."""
+
+    call_id: str
+    rev: int
+    state: CardState
+    close_reason: CloseReason | None = None
+    agent: str
+    call: CallSummary
+    match: MatchKind
+    caller: CompactCaller
+    greeting: str | None = None
+    ticket: Ticket | None = Field(None, description="the newest open one")
+    order: Order | None = Field(None, description="the newest one")
+    counts: Counts
+    expires_at: Timestamp
+
+
 class CardPublication(Contract):
     """What the channel `agent:<login>` carries for a card."""
 
