@@ -37,5 +37,9 @@ calls = Table(
         postgresql_where=text("customer_number is not null"),
     ),
     Index("calls_started_at_idx", "started_at"),
+    Index("calls_agents_idx", "agents", postgresql_using="gin"),
+    Index("calls_queue_idx", "queue", "started_at", postgresql_where=text("queue is not null")),
+    Index("calls_did_idx", "did", "started_at", postgresql_where=text("did is not null")),
+    Index("calls_missed_idx", "started_at", postgresql_where=text("missed")),
     Index("calls_open_idx", "started_at", postgresql_where=text("state <> 'ended'")),
 )

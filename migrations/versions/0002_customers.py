@@ -134,6 +134,11 @@ STEPS = (
     )
     """,
     "create index idempotency_keys_at_idx on idempotency_keys (at)",
+    # What the listing of calls filters by, newest first. An agent's calls are found in the array of who talked.
+    "create index calls_agents_idx on calls using gin (agents)",
+    "create index calls_queue_idx on calls (queue, started_at) where queue is not null",
+    "create index calls_did_idx on calls (did, started_at) where did is not null",
+    "create index calls_missed_idx on calls (started_at) where missed",
 )
 
 
@@ -143,6 +148,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("drop index calls_agents_idx, calls_queue_idx, calls_did_idx, calls_missed_idx")
     op.execute("drop table idempotency_keys, scripts, call_identities, notes, black_list, do_not_call")
     op.execute("alter table api_keys drop column per_second, drop column expires_at")
     for table in ("accounts", "orders", "tickets"):
