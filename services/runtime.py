@@ -31,16 +31,17 @@ class Target(StrEnum):
     API = "api"
     GATEWAY = "gateway"
     DESK = "desk"
+    WORKER = "worker"
     SIMULATOR = "simulator"
     ALL = "all"
 
 
 # `all` is the product; the simulator is a PBX and comes only when asked for.
-PRODUCT = (Target.API, Target.GATEWAY, Target.LISTENER, Target.DESK)
+PRODUCT = (Target.API, Target.WORKER, Target.GATEWAY, Target.LISTENER, Target.DESK)
 
-_NEEDS_DATABASE = {Target.API}
+_NEEDS_DATABASE = {Target.API, Target.WORKER}
 _NEEDS_REDIS = {Target.API, Target.GATEWAY, Target.LISTENER}
-_NEEDS_SECRET = {Target.API, Target.GATEWAY}
+_NEEDS_SECRET = {Target.API, Target.GATEWAY, Target.WORKER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def check(settings: Settings, targets: Sequence[Target]) -> None:
             )
         if pieces & _NEEDS_SECRET and settings.auth.secret is None:
             problems.append(
-                "CALLCARD_AUTH__SECRET (or …_FILE) is missing. The API and the gateway need the same one: "
+                "CALLCARD_AUTH__SECRET (or …_FILE) is missing. The API, the gateway and the worker need the same "
+                "one: "
                 "openssl rand -hex 32 makes it."
             )
     if problems:
@@ -157,6 +159,13 @@ async def pieces(settings: Settings, targets: Sequence[Target], at: Servers) -> 
                     )
                 )
                 mounts.append(Mount("api", app, ("/api", "/docs", "/openapi.json")))
+            elif target is Target.WORKER:
+                from services.worker import worker
+
+                app = await stack.enter_async_context(
+                    worker(settings, database_url=at.database_url, auth_secret=at.auth_secret)
+                )
+                mounts.append(Mount("worker", app, ()))
             elif target is Target.GATEWAY:
                 from push_gateway.app import push_gateway
 

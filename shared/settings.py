@@ -261,6 +261,16 @@ class SourceSettings(Section):
     options: Pairs = Field({}, description="of the plug-in: any=thing")
 
 
+class WebhookSettings(Section):
+    """Telling other systems of calls and customers."""
+
+    allow_private: bool = Field(
+        True, description="may web hooks go to private addresses, where a company's own CRM stands?"
+    )
+    keep_delivered_days: int = Field(7, ge=1, description="how long what was delivered stays listed")
+    keep_dead_days: int = Field(30, ge=1, description="how long what was given up can be replayed")
+
+
 class Settings(BaseSettings):
     """All settings. Every field is `CALLCARD_` + its path in capitals, joined by `__`: CALLCARD_HTTP__PORT."""
 
@@ -286,6 +296,7 @@ class Settings(BaseSettings):
     card: CardSettings = CardSettings()
     desk: DeskSettings = DeskSettings()
     simulator: SimulatorSettings = SimulatorSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     data_dir: Path = Field(
         Path("callcard-data"), description="embedded servers' data, spool, generated secret"
     )

@@ -25,7 +25,7 @@ Settings are CALLCARD_* variables; the README lists them."""
 def run(
     targets: Annotated[list[Target], typer.Argument(help="What to run.", metavar="TARGET…")],
 ) -> None:
-    """Run pieces of Callcard until Ctrl-C: listener, api, gateway, desk, simulator, or all."""
+    """Run pieces of Callcard until Ctrl-C: listener, api, worker, gateway, desk, simulator, or all."""
     settings = load_settings()
     check(settings, targets)
     configure_logging(settings.log_level, settings.log_format)
