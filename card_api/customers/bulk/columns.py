@@ -116,6 +116,35 @@ def cells(columns: Sequence[str | None], values: Sequence[str]) -> dict[str, Any
     return given
 
 
+def cell(field: str, value: Any) -> str:
+    """What stands in a cell so that `cells` reads this value: the other way round."""
+    if value is None or value in ([], {}):
+        return ""
+    if isinstance(value, str):
+        return value
+    parts = [_short(field, item) for item in value] if field in _LISTS else [None]
+    if any(part is None for part in parts):
+        return orjson.dumps(value).decode()
+    return "; ".join(part for part in parts if part is not None)
+
+
+def _short(field: str, item: Any) -> str | None:
+    """The item as a word between semicolons; None if that would not say all of it."""
+    if field == "phones":
+        return None
+    if isinstance(item, dict):
+        name = _SHORT.get(field, "")
+        word = item.get(name)
+        others = {key: value for key, value in item.items() if key != name and value is not None}
+        if field == "accounts" and others.get("external_id") == word:
+            others.pop("external_id", None)
+        if others:
+            return None
+        item = word
+    fits = isinstance(item, str) and item == item.strip() and not _PARTED.search(item) and item[:1] != "["
+    return item if fits else None
+
+
 def _items(field: str, text: str) -> Iterable[Any]:
     if text.startswith("[") or field in ("orders", "tickets"):
         return list(_json(field, text, list))

@@ -14,7 +14,7 @@ from card_api.customers.document import read_customers
 from card_api.customers.records import Upserted, upsert_customers
 from card_api.customers.rows import CustomerRows
 from card_api.database import refuses_value, sentence
-from card_api.events.outbox import Event, EventType, NobodyListens, Outbox
+from card_api.events.outbox import Event, EventType, Outbox
 
 # A batch takes a second; what takes longer than this waits for somebody's lock.
 _STATEMENT_MS = 60_000
@@ -81,7 +81,7 @@ class Store:
         return [Stored(_status(one), one.id) for one in done]
 
     async def _tell(self, connection: AsyncConnection, done: Sequence[Upserted]) -> None:
-        if isinstance(self._outbox, NobodyListens):
+        if not await self._outbox.wanted(EventType.CUSTOMER_CREATED, EventType.CUSTOMER_CHANGED):
             return
         made = {str(one.id) for one in done if one.created}
         changed = [one.id for one in done if one.changed]
