@@ -12,6 +12,10 @@ from shared.observability import logger
 
 PROBLEM_JSON = "application/problem+json"
 
+# A person reads these: a list of thousands, or a name of a megabyte, says no more than its beginning.
+_MOST_ERRORS = 100
+_LONGEST_TEXT = 500
+
 
 class ProblemDocument(BaseModel):
     """RFC 9457. `type` is stable and for programs; `detail` is for people and says what to do."""
@@ -107,7 +111,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+        names = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
+        name = names.get(error.status_code, "http-error")
         detail = error.detail if error.detail not in ("Not Found",) else "There is nothing at this address."
         return _document(
             error.status_code, name, detail, detail, headers=dict(error.headers) if error.headers else None
@@ -115,7 +120,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        errors = [{"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]} for e in error.errors()]
+        errors = [
+            {"field": _legible(".".join(str(p) for p in e["loc"])), "message": _legible(e["msg"])}
+            for e in error.errors()[:_MOST_ERRORS]
+        ]
         fields = ", ".join(e["field"] for e in errors)
         return _document(
             422, "invalid", "Invalid request", f"The request is not valid: see {fields}.", errors=errors
@@ -131,6 +139,11 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_unforeseen)
+
+
+def _legible(text: str) -> str:
+    """What a client sent may be in it: of any length, with half characters, which UTF-8 has no bytes for."""
+    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
 def _document(

@@ -27,6 +27,8 @@ _BY_IDS = text(_LOCK.format("id = any(:ids)")).bindparams(bindparam("ids", type_
 _BY_KEY = text(_LOCK.format("source = :source and external_id = :external_id"))
 _GROUP = text(_LOCK.format("id = :id or merged_into = :id")).bindparams(bindparam("id", type_=Uuid))
 
+_EXISTS = text("select exists (select from customers where id = :id)").bindparams(bindparam("id", type_=Uuid))
+
 
 async def lock(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Head]:
     """Those of these records that are there, kept from other changes until the transaction ends."""
@@ -45,3 +47,7 @@ async def lock_group(connection: AsyncConnection, survivor: UUID) -> list[Head]:
 
 def _head(row: Any) -> Head:
     return Head(row.id, row.source, row.external_id, row.merged_into, row.revision)
+
+
+async def exists(connection: AsyncConnection, id_: UUID) -> bool:
+    return bool(await connection.scalar(_EXISTS, {"id": id_}))

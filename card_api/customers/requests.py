@@ -1,8 +1,9 @@
 """What the customers' routes take and give beside customers themselves."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from card_api.customers.schemas import (
     MANY,
@@ -11,7 +12,9 @@ from card_api.customers.schemas import (
     Customer,
     Given,
     Json,
+    Key,
     Line,
+    Moment,
     Name,
     OrderWrite,
     PersonWrite,
@@ -19,8 +22,15 @@ from card_api.customers.schemas import (
     TicketWrite,
     Url,
     Word,
+    no_nul,
 )
+from card_api.paging import Page
 from shared.contracts.base import Contract
+from shared.contracts.card import BlackListed, DoNotCall, DoNotCallReason, Note
+
+NoteText = Annotated[
+    str, BeforeValidator(no_nul), StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)
+]
 
 
 class CustomerPatch(Given):
@@ -44,6 +54,71 @@ class CustomerPatch(Given):
     tickets: list[TicketWrite] | None = Field(None, max_length=MANY)
 
 
-class CustomerPage(Contract):
-    items: list[Customer]
-    next: str | None = Field(None, description="`cursor` of the next page; null: this is the last one")
+class CustomerPage(Page[Customer]):
+    """In the order of their last change: who asks on from the last page's end misses no change."""
+
+
+class MergeWrite(Given):
+    duplicates: list[UUID] = Field(
+        min_length=1, max_length=MANY, description="customers that are the same one, by our ids"
+    )
+
+
+class NoteWrite(Given):
+    text: NoteText
+    call_id: Key | None = Field(None, description="the call it is about")
+
+
+class NotePage(Page[Note]):
+    """Newest first."""
+
+
+class CategoryWrite(Given):
+    label: Word = Field(description="as agents see it")
+    colour: Annotated[str, StringConstraints(pattern="^#[0-9a-fA-F]{6}$")] | None = None
+    priority: int = Field(0, ge=-1000, le=1000, description="higher ranks first among several callers")
+
+
+class CategoryEntry(Contract):
+    code: str
+    label: str
+    colour: str | None = None
+    priority: int = 0
+
+
+class CategoryList(Contract):
+    """Highest priority first."""
+
+    items: list[CategoryEntry]
+
+
+class DoNotCallWrite(Given):
+    reason: DoNotCallReason
+    comment: Line | None = None
+
+
+class DoNotCallEntry(DoNotCall):
+    number: str = Field(description="E.164")
+
+
+class DoNotCallPage(Page[DoNotCallEntry]):
+    """By number."""
+
+
+class BlackListWrite(Given):
+    reason: Line | None = None
+    until: Moment | None = Field(None, description="none is for ever")
+
+
+class BlackListEntry(BlackListed):
+    number: str = Field(description="E.164")
+
+
+class BlackListPage(Page[BlackListEntry]):
+    """By number."""
+
+
+class Erased(Contract):
+    """What an erasure took away: how many rows of which kind."""
+
+    removed: dict[str, int]

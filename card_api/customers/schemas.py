@@ -16,15 +16,15 @@ MANY = 200
 _ATTRIBUTES_BYTES = 16_384
 
 
-def _no_nul(value: Any) -> Any:
+def no_nul(value: Any) -> Any:
     # PostgreSQL's text has no NUL; nobody's name has one either.
     match value:
         case str():
             return value.replace("\0", "")
         case list():
-            return [_no_nul(item) for item in value]
+            return [no_nul(item) for item in value]
         case dict():
-            return {_no_nul(key): _no_nul(item) for key, item in value.items()}
+            return {no_nul(key): no_nul(item) for key, item in value.items()}
     return value
 
 
@@ -44,7 +44,7 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"is larger than {_ATTRIBUTES_BYTES} bytes of JSON: keep documents in the CRM and link them"
         )
-    if _no_nul(value) != value:
+    if no_nul(value) != value:
         raise ValueError("holds a NUL character, which PostgreSQL does not keep: take it out")
     return value
 
@@ -60,7 +60,7 @@ def _text(longest: int) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
 
 
-_Clean = BeforeValidator(_no_nul)
+_Clean = BeforeValidator(no_nul)
 Name = Annotated[str, _Clean, _text(300)]
 Word = Annotated[str, _Clean, _text(100)]
 Key = Annotated[str, _Clean, _text(200)]
