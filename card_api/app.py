@@ -43,6 +43,13 @@ from card_api.pbx.service import PbxService
 from card_api.scripts.choice import ScriptOf, no_script
 from card_api.scripts.router import scripts_router
 from card_api.scripts.service import ScriptService
+from card_api.webhooks.book import HookBook
+from card_api.webhooks.hooks import HookRepository
+from card_api.webhooks.outbox import HookOutbox
+from card_api.webhooks.repository import DeliveryRepository
+from card_api.webhooks.router import webhooks_router
+from card_api.webhooks.sender import Sender
+from card_api.webhooks.service import WebhookService
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
@@ -56,6 +63,7 @@ _TAGS = [
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
     {"name": "scripts", "description": "What agents say, by line, queue, category and language."},
+    {"name": "webhooks", "description": "Telling other systems of calls and customers. Needs an API key."},
     {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
 ]
 
@@ -95,7 +103,9 @@ async def card_api(
     redis = connect_redis(redis_url)
     try:
         agent_repository = AgentRepository(engine)
-        call_repository = CallRepository(engine)
+        hook_book = HookBook(engine)
+        outbox = HookOutbox(hook_book)
+        call_repository = CallRepository(engine, outbox, now)
         directory = AgentDirectory(agent_repository, redis)
         lookup_repository = LookupRepository(engine)
         lookup = LookupService(lookup_repository, metrics)
@@ -116,6 +126,10 @@ async def card_api(
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
         access = Access(auth_secret, directory, KeyGate(keys, settings.api.per_second), now)
         links = PbxService(redis)
+        trials = Sender(auth_secret, settings.webhooks.allow_private, now)
+        hooks = WebhookService(
+            HookRepository(engine), DeliveryRepository(engine), trials, auth_secret, now, hook_book
+        )
         query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
         app = _application(
             settings.allowed_origins,
@@ -126,13 +140,15 @@ async def card_api(
             agents_router(directory, access),
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
+            webhooks_router(hooks, access),
             pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
-            async with running(warm_up, directory.run, scripts.run, follow_calls, audit.run, keys.run):
+            async with running(warm_up, directory.run, scripts.run, follow_calls, audit.run, keys.run, hook_book.run):
                 yield app
         finally:
+            await trials.close()
             await cards.close()
             await lookup_repository.close()
     finally:
