@@ -23,6 +23,7 @@ from card_api.auth.access import Access
 from card_api.auth.router import auth_router
 from card_api.auth.service import AuthService
 from card_api.background import running
+from card_api.body_limit import BodyLimit
 from card_api.calls.consumer import CallConsumer
 from card_api.calls.repository import CallRepository
 from card_api.cards.layout import Layout
@@ -30,8 +31,10 @@ from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
 from card_api.cards.router import cards_router
 from card_api.cards.service import CardService
+from card_api.customers.wiring import customers
 from card_api.health.router import health_router
 from card_api.health.service import HealthService
+from card_api.idempotency.service import Idempotency
 from card_api.lookup.repository import LookupRepository
 from card_api.lookup.router import lookup_router
 from card_api.lookup.service import LookupService
@@ -64,7 +67,18 @@ _TAGS = [
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
     {"name": "scripts", "description": "What agents say, by line, queue, category and language."},
     {"name": "webhooks", "description": "Telling other systems of calls and customers. Needs an API key."},
+    {"name": "customers", "description": "For CRM teams: customers in and out. Needs an API key."},
     {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
+]
+
+# What a page in another place may send.
+_REQUEST_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "X-API-Key",
 ]
 
 
@@ -126,6 +140,7 @@ async def card_api(
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
         access = Access(auth_secret, directory, KeyGate(keys, settings.api.per_second), now)
         links = PbxService(redis)
+        idempotency = Idempotency(engine)
         trials = Sender(auth_secret, settings.webhooks.allow_private, now)
         hooks = WebhookService(
             HookRepository(engine), DeliveryRepository(engine), trials, auth_secret, now, hook_book
@@ -141,11 +156,21 @@ async def card_api(
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             webhooks_router(hooks, access),
+            *customers(engine, audit, access, outbox, idempotency, settings.country, now),
             pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
-            async with running(warm_up, directory.run, scripts.run, follow_calls, audit.run, keys.run, hook_book.run):
+            async with running(
+                warm_up,
+                directory.run,
+                scripts.run,
+                follow_calls,
+                audit.run,
+                idempotency.run,
+                keys.run,
+                hook_book.run,
+            ):
                 yield app
         finally:
             await trials.close()
@@ -170,12 +195,13 @@ def _application(allowed_origins: list[str], health: APIRouter, *api: APIRouter)
     for router in api:
         app.include_router(router, prefix="/api/v1")
     tidy_openapi(app)
+    app.add_middleware(BodyLimit, unlimited=("/api/v1/customers/bulk",))
     if allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=allowed_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "If-None-Match", "X-API-Key"],
-            expose_headers=["ETag", "Retry-After"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed"],
         )
     return app
