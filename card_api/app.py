@@ -26,6 +26,7 @@ from card_api.background import running
 from card_api.body_limit import BodyLimit
 from card_api.calls.consumer import CallConsumer
 from card_api.calls.repository import CallRepository
+from card_api.cards.again import Again
 from card_api.cards.layout import Layout
 from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
@@ -46,6 +47,9 @@ from card_api.pbx.service import PbxService
 from card_api.scripts.choice import ScriptOf, no_script
 from card_api.scripts.router import scripts_router
 from card_api.scripts.service import ScriptService
+from card_api.sources.build import build_sources
+from card_api.sources.gather import Gatherer
+from card_api.sources.repository import KeyRepository
 from card_api.webhooks.book import HookBook
 from card_api.webhooks.hooks import HookRepository
 from card_api.webhooks.outbox import HookOutbox
@@ -125,7 +129,9 @@ async def card_api(
         lookup = LookupService(lookup_repository, metrics)
         keys = ApiKeyService(ApiKeyRepository(engine), now)
         audit = AuditService(AuditRepository(engine))
-        cards = CardService(PushPublisher(redis), lookup, lambda: directory.current, site, metrics, now)
+        gatherer = Gatherer(lookup, build_sources(settings, metrics), KeyRepository(engine))
+        cards = CardService(PushPublisher(redis), gatherer, lambda: directory.current, site, metrics, now)
+        again = Again(redis, cards)
         directory.on_change(cards.agents_changed)
         consumer = CallConsumer(
             redis, call_repository, cards, lambda: directory.current, site.country_of, metrics
@@ -145,7 +151,7 @@ async def card_api(
         hooks = WebhookService(
             HookRepository(engine), DeliveryRepository(engine), trials, auth_secret, now, hook_book
         )
-        query = CardQuery(cards, call_repository, lookup, audit, lambda: directory.current, site, now)
+        query = CardQuery(cards, call_repository, gatherer, audit, lambda: directory.current, site, now)
         app = _application(
             settings.allowed_origins,
             health_router(HealthService(engine, redis, migrations.newest()), metrics),
@@ -170,11 +176,13 @@ async def card_api(
                 idempotency.run,
                 keys.run,
                 hook_book.run,
+                again.run,
             ):
                 yield app
         finally:
             await trials.close()
             await cards.close()
+            await gatherer.close()
             await lookup_repository.close()
     finally:
         await redis.aclose()

@@ -6,15 +6,15 @@ from datetime import datetime
 from card_api.agents.directory import Agent, Directory
 from card_api.audit.repository import AuditEntry
 from card_api.audit.service import AuditService
-from card_api.calls.facts import customer_end
+from card_api.calls.facts import account_of, customer_end
 from card_api.calls.repository import CallRepository
 from card_api.cards.places import Place, places
-from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
+from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, render
 from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS
 from card_api.lookup.schemas import Question
-from card_api.lookup.service import SOURCE, LookupService
-from shared.contracts.call import Call
+from card_api.sources.gather import Gatherer
+from shared.contracts.call import Call, Direction
 from shared.contracts.card import Card, CardState, SourceStatus
 from shared.errors import NotFound, Unavailable
 
@@ -24,7 +24,7 @@ class CardQuery:
         self,
         open_cards: CardService,
         calls: CallRepository,
-        lookup: LookupService,
+        gatherer: Gatherer,
         audit: AuditService,
         directory: Callable[[], Directory],
         site: Site,
@@ -32,7 +32,7 @@ class CardQuery:
     ) -> None:
         self._open = open_cards
         self._calls = calls
-        self._lookup = lookup
+        self._gatherer = gatherer
         self._audit = audit
         self._directory = directory
         self._site = site
@@ -68,14 +68,14 @@ class CardQuery:
         return stored.call, stored.version, None
 
     async def _know(self, call: Call) -> Knowledge:
-        number = customer_end(call, self._site.country_of).number
-        if number is None:
+        """All sources within their deadlines, as when the call came in: whoever opens the card of a call that is over
+        rings the customer back, and wants to know what is so now. A person waits for that longer than a phone rings."""
+        if call.direction is Direction.INTERNAL:
             return NOTHING_KNOWN
-        try:
-            found = await self._lookup.find(Question(number))
-        except DATABASE_ERRORS:
-            return Knowledge(sources=(SourceReport(SOURCE, SourceStatus.FAILED, 0.0),))
-        return Knowledge(found, (SourceReport(SOURCE, SourceStatus.OK, 0.0),), self._now())
+        number = customer_end(call, self._site.country_of).number
+        gathered = await self._gatherer.all(Question(number, account_of(call), call.call_id))
+        looked_up_at = self._now() if gathered.own is SourceStatus.OK else None
+        return Knowledge(gathered.found, gathered.reports, looked_up_at)
 
 
 def _choose(concerned: list[Place], reader: Agent, of: str | None) -> Place | None:

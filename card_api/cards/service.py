@@ -3,8 +3,8 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 
 from redis.exceptions import RedisError
@@ -12,56 +12,32 @@ from redis.exceptions import RedisError
 from card_api.agents.directory import Directory
 from card_api.background import end
 from card_api.backoff import Backoff
-from card_api.calls.facts import customer_end
+from card_api.calls.facts import account_of, customer_end
 from card_api.calls.repository import StoredCall
+from card_api.cards.open_call import OpenCall
 from card_api.cards.places import Place, places
-from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, SourceReport, render
-from card_api.database import DATABASE_ERRORS, sentence
-from card_api.lookup.schemas import Found, Question
-from card_api.lookup.service import SOURCE, LookupService
+from card_api.cards.render import Knowledge, Site, SourceReport, render
+from card_api.lookup.schemas import Question
+from card_api.lookup.service import SOURCE
 from card_api.metrics import Metrics
-from shared.contracts.call import Call, CallState, CallUpdate
+from card_api.sources.gather import Gathered, Gatherer
+from shared.contracts.call import Call, CallState, CallUpdate, Direction
 from shared.contracts.card import Card, CardState, SourceStatus
-from shared.observability import logger, mask_number
+from shared.observability import logger
 from shared.push import PushPublisher
+from shared.revision import parts
 
 # A look-up takes a millisecond. Waiting this long for it before the first card saves the screen a flash of "unknown
 # caller"; a database that needs longer patches the card instead, and nobody sees 25 ms.
 GRACE_SECONDS = 0.025
-# A look-up that failed is tried again with the call's next update, but not more often: the database is having a hard
-# time already.
+# A look-up in our own tables that failed is tried again with the call's next update, but not more often: the database
+# is having a hard time already.
 RETRY_SECONDS = 1.0
-# A source that is not there at all (a black hole, not a refusal) is given up after this.
-DEADLINE_SECONDS = 5.0
-# What is known outranks "not known yet" of the same version, also of a process that ended meanwhile: without this, a
-# restart after a database outage could not correct the cards of before.
-KNOWN = 8
 # Calls that are over are remembered by version, so that a late duplicate does not ring again. A thousand calls an hour
 # make this a day; an entry is 200 bytes.
 REMEMBERED = 20_000
 # The record gets a call's end a tenth of a second later than the screens; this many calls end in that time on no PBX.
 NOT_STORED_YET = 200
-
-
-@dataclass(slots=True, eq=False)
-class OpenCall:
-    """A call that goes on, with what is known of its caller and what each agent's screen shows."""
-
-    call: Call
-    version: int
-    number: str | None = None
-    knowledge: Knowledge = NOTHING_KNOWN
-    looking_up: asyncio.Task[None] | None = None
-    began: float = 0.0
-    failed_at: float | None = None
-    grace: asyncio.TimerHandle | None = None
-    grace_over: bool = False
-    shown: dict[str, object] = field(default_factory=dict)
-
-    @property
-    def waits(self) -> bool:
-        """Is the answer to the look-up worth waiting for?"""
-        return self.looking_up is not None and not self.grace_over
 
 
 class CardService:
@@ -70,14 +46,14 @@ class CardService:
     def __init__(
         self,
         publisher: PushPublisher,
-        lookup: LookupService,
+        gatherer: Gatherer,
         directory: Callable[[], Directory],
         site: Site,
         metrics: Metrics,
         now: Callable[[], datetime],
     ) -> None:
         self._publisher = publisher
-        self._lookup = lookup
+        self._gatherer = gatherer
         self._directory = directory
         self._site = site
         self._metrics = metrics
@@ -90,7 +66,6 @@ class CardService:
         self._flushing = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failing = False
         self._log = logger("cards")
         metrics.open_calls.set_function(lambda: len(self._open))
 
@@ -115,11 +90,14 @@ class CardService:
         """
         async with self._flushing:
             while cards := list(self._outbox.values()):
-                await self._publisher.publish_cards(cards)
+                refused = await self._publisher.publish_cards(cards)
                 now = self._now()
-                for card in cards:
+                for card, known in zip(cards, refused, strict=True):
                     if self._outbox.get((card.agent, card.call_id)) is card:
                         del self._outbox[card.agent, card.call_id]
+                    if known is not None:
+                        self._insist(card, known)
+                        continue
                     self._metrics.cards.labels(card.state.value).inc()
                     if card.state is CardState.RINGING and card.call.ringing_at is not None:
                         self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
@@ -154,6 +132,17 @@ class CardService:
             if held is not None:
                 self._end(held)
 
+    def look_again(self, call_id: str) -> asyncio.Event:
+        """Our own tables have changed for this call (somebody was identified, a note was written): show it. The event
+        is set when they have answered and the cards are on their way; at once for a call that is not held here."""
+        held = self._open.get(call_id) or self._just_over.get(call_id)
+        if held is None or held.asking is None:
+            nothing_to_do = asyncio.Event()
+            nothing_to_do.set()
+            return nothing_to_do
+        self._gatherer.ask_own(held.asking)
+        return held.asking.own_answered
+
     @property
     def open_ids(self) -> list[str]:
         return list(self._open)
@@ -181,7 +170,7 @@ class CardService:
         elif version <= held.version:
             return
         else:
-            held.call, held.version = call, version
+            held.change(call, version)
         self._look_up(held)
         self._settle(held)
 
@@ -193,7 +182,7 @@ class CardService:
                 held.grace = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._grace_over, held)
             return
         for place in concerned:
-            face = _face(held, place)
+            face = held.face(place)
             if held.shown.get(place.agent.login) != face:
                 held.shown[place.agent.login] = face
                 self._outbox[place.agent.login, held.call.call_id] = self._render(held, place)
@@ -221,66 +210,66 @@ class CardService:
         if len(self._over) > REMEMBERED:
             self._over.popitem(last=False)
 
+    def _insist(self, card: Card, known: int) -> None:
+        """A desk did not take a card, because it has the rev `known` of the call. What the first look-up says it has
+        from whoever looked before us; what was learned since then it must show."""
+        held = self._open.get(card.call_id)
+        version, enrichment = parts(known)
+        if held is not None and held.learned > 1 and held.version == version == parts(card.rev)[0]:
+            held.outbid(card.agent, enrichment)
+            self._settle_and_flush(held)
+
     # --- finding the caller -------------------------------------------------------------------------------------
 
     def _look_up(self, held: OpenCall) -> None:
-        """Start looking for the caller, if that has not been done for this number."""
-        number = customer_end(held.call, self._site.country_of).number
-        retry = held.failed_at is not None and perf_counter() - held.failed_at > RETRY_SECONDS
-        if number is None or (number == held.number and not retry):
+        """Ask who it is, if that has not been asked with what is known of the caller now."""
+        call, before = held.call, held.asking
+        if call.direction is Direction.INTERNAL:
             return
-        if number != held.number:
-            held.knowledge = Knowledge(enrichment=held.knowledge.enrichment)
-        held.number, held.began, held.failed_at = number, perf_counter(), None
-        held.looking_up = self._spawn(self._find(held, number))
+        number, account = customer_end(call, self._site.country_of).number, account_of(call)
+        if before is not None:
+            if (number, account) == before.question[:2]:
+                if held.failed_at is not None and perf_counter() - held.failed_at > RETRY_SECONDS:
+                    held.failed_at = None
+                    self._gatherer.ask_own(before)
+                return
+            before.drop()
+            if number != before.question.number:
+                held.forget_caller()
+        # A hidden caller is asked for as well: somebody may have said in the call who it is. No card waits for that.
+        held.answered, held.failed_at = number is None and account is None, None
+        held.asking = self._gatherer.ask(Question(number, account, call.call_id), partial(self._learn, held))
 
-    async def _find(self, held: OpenCall, number: str) -> None:
-        found, status = Found(), SourceStatus.OK
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                found = await self._lookup.find(Question(number))
-        except DATABASE_ERRORS as error:
-            status = SourceStatus.FAILED
-            held.failed_at = perf_counter()
-            self._say_failed(number, error)
-        else:
-            self._say_works()
-        # A look-up that nobody waits for any more is not cancelled but ignored: to cancel a statement is to lose its
-        # connection, and connections are dear when many calls come at once.
-        if held.looking_up is asyncio.current_task():
-            held.looking_up = None
-            self._learn(held, found, status)
-
-    def _say_failed(self, number: str, error: BaseException) -> None:
-        """Once an outage, not once a call."""
-        if not self._failing:
-            self._failing = True
-            self._log.error(
-                "callers cannot be looked up: cards show the number alone",
-                number=mask_number(number),
-                reason=sentence(error),
-            )
-
-    def _say_works(self) -> None:
-        if self._failing:
-            self._failing = False
-            self._log.info("callers are looked up again")
-
-    def _learn(self, held: OpenCall, found: Found, status: SourceStatus) -> None:
-        report = SourceReport(SOURCE, status, round((perf_counter() - held.began) * 1000, 2))
-        enrichment, looked_up_at = held.knowledge.enrichment + 1, None
-        if status is SourceStatus.OK:
-            enrichment, looked_up_at = max(enrichment, KNOWN), self._now()
-        held.knowledge = Knowledge(found, (report,), looked_up_at, enrichment)
+    def _learn(self, held: OpenCall) -> None:
+        """Somebody has answered, or has not within their deadline."""
+        assert held.asking is not None
+        gathered = held.asking.gathered()
+        match gathered.own:
+            case SourceStatus.OK:
+                held.failed_at = None
+            case SourceStatus.FAILED:
+                held.failed_at = held.failed_at or perf_counter()
+            case _ if held.waits:
+                return  # another system was first; our own tables are a moment away
+        held.answered = held.answered or gathered.own is not None
+        self._know(held, gathered)
         self._settle_and_flush(held)
 
+    def _know(self, held: OpenCall, gathered: Gathered) -> None:
+        assert held.asking is not None
+        looked_up_at, reports = held.knowledge.looked_up_at, gathered.reports
+        if gathered.own is SourceStatus.OK:
+            looked_up_at = looked_up_at or self._now()
+        elif gathered.own is None:
+            waited = round((perf_counter() - held.asking.began) * 1000, 2)
+            reports = (SourceReport(SOURCE, SourceStatus.LATE, waited), *reports)
+        held.learn(Knowledge(gathered.found, reports, looked_up_at))
+
     def _grace_over(self, held: OpenCall) -> None:
-        """The look-up takes its time: show the number now, the rest will follow."""
+        """Our own tables take their time: show what there is now, the rest will follow."""
         held.grace, held.grace_over = None, True
-        if held.looking_up is not None and held.knowledge.looked_up_at is None:
-            waited = round((perf_counter() - held.began) * 1000, 2)
-            report = SourceReport(SOURCE, SourceStatus.LATE, waited)
-            held.knowledge = Knowledge(sources=(report,), enrichment=held.knowledge.enrichment)
+        if held.asking is not None and not held.answered:
+            self._know(held, held.asking.gathered())
         self._settle_and_flush(held)
 
     def _settle_and_flush(self, held: OpenCall) -> None:
@@ -313,22 +302,3 @@ class CardService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _face(held: OpenCall, place: Place) -> object:
-    """What must differ for a card to be published again. A closed card stays as it was when it closed."""
-    if place.state is CardState.CLOSED:
-        return place.state, place.close_reason, place.ringing_at, place.ended_at
-    call = held.call
-    return (
-        place.state,
-        place.ringing_at,
-        place.answered_at,
-        call.state,
-        call.did,
-        call.queue.name if call.queue else None,
-        len(call.digits),
-        held.number,
-        held.knowledge.enrichment,
-        held.knowledge.sources,
-    )

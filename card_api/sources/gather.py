@@ -37,12 +37,11 @@ class Asking:
     def __init__(self, question: Question, names: tuple[str, ...], changed: Callable[[], None]) -> None:
         self.question = question
         self.began = perf_counter()
-        self.own_answered = asyncio.Event()
         self.settled = asyncio.Event()
         """Everybody has answered, failed, or is late."""
         self._changed: Callable[[], None] | None = changed
         self._names = (SOURCE, *names)
-        self._rounds = 0
+        self._rounds: list[asyncio.Event] = []
         self._own: Found | None = None
         self._told: dict[str, Told] = {}
         self._ours: dict[Key, Ours] = {}
@@ -59,19 +58,25 @@ class Asking:
         another system's answer is kept for the next call."""
         self._changed = None
 
-    def next_round(self) -> int:
-        """Our own tables are asked, for the first time or again: of several askings the last one counts."""
-        self._rounds += 1
-        self.own_answered = asyncio.Event()
-        return self._rounds
+    @property
+    def own_answered(self) -> asyncio.Event:
+        """Set when our own tables have answered what they were asked last, or could not."""
+        return self._rounds[-1]
 
-    def take_own(self, round_: int, found: Found | None, ms: float) -> None:
+    def next_round(self) -> asyncio.Event:
+        """Our own tables are asked, for the first time or again: of several rounds the last one counts."""
+        self._rounds.append(asyncio.Event())
+        return self._rounds[-1]
+
+    def take_own(self, round_: asyncio.Event, found: Found | None, ms: float) -> None:
         """`found`: None if our tables could not say; what they had said before is then better than nothing."""
-        if round_ != self._rounds:
+        if round_ is not self.own_answered:
             return
         self._own = found or self._own
-        self.own_answered.set()
         self.report(SOURCE, SourceStatus.FAILED if found is None else SourceStatus.OK, ms)
+        for waiting in self._rounds:
+            waiting.set()
+        del self._rounds[:-1]
 
     def take(self, told: Told, ours: dict[Key, Ours], status: SourceStatus, ms: float) -> None:
         self._told[told.source] = told
@@ -125,7 +130,7 @@ class Gatherer:
         for source in self._sources:
             await source.close()
 
-    async def _ask_own(self, asking: Asking, round_: int) -> None:
+    async def _ask_own(self, asking: Asking, round_: asyncio.Event) -> None:
         began = perf_counter()
         found = None
         try:

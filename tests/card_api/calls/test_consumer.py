@@ -19,6 +19,7 @@ from card_api.cards.service import CardService
 from card_api.lookup.repository import LookupRepository
 from card_api.lookup.service import LookupService
 from card_api.metrics import Metrics
+from card_api.sources.gather import Gatherer
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from shared.bus import CALLS_GROUP, CALLS_STREAM, connect_redis, encode_update
 from shared.contracts.call import Caller, CallUpdate, Presentation
@@ -36,8 +37,8 @@ async def consuming(
     """A consumer as the card API runs it, with a Redis client of its own."""
     redis = connect_redis(url)
     metrics = Metrics()
-    lookup = LookupService(LookupRepository(engine), metrics)
-    cards = CardService(PushPublisher(redis), lookup, lambda: directory, SITE, metrics, lambda: NOON)
+    gatherer = Gatherer(LookupService(LookupRepository(engine), metrics))
+    cards = CardService(PushPublisher(redis), gatherer, lambda: directory, SITE, metrics, lambda: NOON)
     consumer = CallConsumer(
         redis, CallRepository(engine), cards, lambda: directory, SITE.country_of, metrics, claim_idle_ms=200
     )
@@ -48,6 +49,7 @@ async def consuming(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await cards.close()
+        await gatherer.close()
         await redis.aclose()
 
 

@@ -1,0 +1,57 @@
+"""Telling the other processes that a call's caller is known better now."""
+
+import asyncio
+import secrets
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from card_api.backoff import Backoff
+from card_api.cards.service import CardService
+from shared.observability import logger
+
+CHANNEL = "callcard:again"
+"""Pub/sub, `<process> <call_id>`: the identity, the notes or the customer of a call have changed. Whoever holds the
+call looks again."""
+
+
+class Again:
+    """`tell` after the change is in the tables. `run()` hears what other processes tell, until it is cancelled."""
+
+    def __init__(self, redis: Redis, cards: CardService) -> None:
+        self._redis = redis
+        self._cards = cards
+        self._name = secrets.token_hex(4)
+        self._log = logger("cards")
+
+    async def tell(self, call_id: str) -> None:
+        """Show it on all screens; returns when those of this process's calls are on their way. Redis away: the other
+        processes look again when it is back."""
+        try:
+            await self._redis.publish(CHANNEL, f"{self._name} {call_id}".encode())
+        except (RedisError, OSError):
+            self._log.warning("redis is away: other processes learn of it when it is back", call_id=call_id)
+        await self._cards.look_again(call_id).wait()
+
+    async def run(self) -> None:
+        backoff, missed = Backoff(), False
+        while True:
+            try:
+                async with self._redis.pubsub() as subscription:
+                    await subscription.subscribe(CHANNEL)
+                    if missed:  # one after the other: calls that ring meanwhile go first
+                        for call_id in self._cards.open_ids:
+                            await self._cards.look_again(call_id).wait()
+                    missed = False
+                    backoff.reset()
+                    async for message in subscription.listen():
+                        if message["type"] == "message":
+                            self._hear(message["data"].decode(errors="replace"))
+            except (RedisError, OSError):
+                missed = True
+            await asyncio.sleep(backoff.next())
+
+    def _hear(self, message: str) -> None:
+        who, _, call_id = message.partition(" ")
+        if who != self._name:
+            self._cards.look_again(call_id)
