@@ -30,25 +30,27 @@ class LinkTemplate:
             source, label = "", name
         elif not _SOURCE.fullmatch(source):
             raise ValueError(
-                f"{name!r} does not begin with the name of a source: write it like crm:CRM=https://…"
+                f"the link {name!r} does not begin with the name of a source: write it like crm:CRM=https://…"
             )
         if not label.strip():
-            raise ValueError(f"{name!r} has no label: write it like CRM=https://… or crm:CRM=https://…")
+            raise ValueError(
+                f"the link {name!r} has no label: write it like CRM=https://… or crm:CRM=https://…"
+            )
         unknown = [word for word in _PLACEHOLDER.findall(url) if word not in PLACEHOLDERS]
         if unknown or set("{}") & set(_PLACEHOLDER.sub("", url)):
             what = f"{{{unknown[0]}}} in it is unknown" if unknown else "a brace in it stands alone"
             raise ValueError(
-                f"{label} is no address we can fill: {what}; placeholders are "
+                f"the link {label!r} is no address we can fill: {what}; placeholders are "
                 + ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
             )
         if not _is_web(url):
             raise ValueError(
-                f"{label} must begin with https:// or http:// and the name of a server, then a path"
+                f"the link {label!r} must begin with https:// or http:// and the name of a server, then a path"
             )
         # What a caller types must not decide to which server an agent goes.
         if _PLACEHOLDER.search(url.split("/", 3)[2]):
             raise ValueError(
-                f"{label} has a placeholder in the server's name: put it into the path or after a ?"
+                f"the link {label!r} has a placeholder in the server's name: put it into the path or after a ?"
             )
         return cls(label.strip(), url, source or None)
 
