@@ -16,7 +16,8 @@ from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult, shortnu
 # The longest text worth looking at: E.164 has 15 digits, people add spaces, brackets and an extension.
 MAX_RAW = 64
 
-# What trunks and people put in place of a number. Such a caller is nobody we could know.
+# What trunks and people put in place of a number; the one list for all who read what a PBX says. Such a caller is
+# nobody we could know.
 WITHHELD_WORDS = frozenset(
     {"anonymous", "private", "restricted", "withheld", "hidden", "blocked", "анонимный", "аноним", "скрыт"}
     | {"скрытый", "номер скрыт", "скрытый номер"}
@@ -63,6 +64,8 @@ class NumberKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_BEGINS_NUMBERS = "+123456789"
+
 # Shows what follows from right to left: whoever looks at it reads another number than the digits make.
 _BACKWARDS = "\u202e"
 
@@ -104,11 +107,9 @@ def kind(raw: str, country: str) -> NumberKind:
     uri = _SIP.match(text)
     if uri:
         text = unquote(uri[1], errors="ignore").strip()
-    word = text.strip(" .-?\"'").casefold().replace("ё", "е")
-    if word in WITHHELD_WORDS:
-        return NumberKind.WITHHELD
-    if word in MISSING_WORDS or not word.strip("0"):
-        return NumberKind.MISSING
+    none = _absence(text)
+    if none is not None:
+        return none
     if _SHORT.fullmatch(text):
         # No PBX begins its extensions with 0 (operator, outside line), countries begin short numbers with it.
         return NumberKind.SERVICE if text[0] == "0" or _is_short(text, country) else NumberKind.INTERNAL
@@ -117,6 +118,18 @@ def kind(raw: str, country: str) -> NumberKind:
     if _USSD.fullmatch(text):
         return NumberKind.SERVICE
     return NumberKind.PHONE if normalise(raw, country) else NumberKind.UNKNOWN
+
+
+def absence(raw: str | None) -> NumberKind | None:
+    """WITHHELD or MISSING if `raw` (a number or a name, as a PBX shows it) says that there is none; else None. Cheap:
+    asked for each event of a channel."""
+    if raw is None:
+        return NumberKind.MISSING
+    if raw[:1] in _BEGINS_NUMBERS or len(raw) > MAX_RAW:
+        return None if raw else NumberKind.MISSING
+    text = legible(plain(raw)).strip()
+    uri = _SIP.match(text)
+    return _absence(unquote(uri[1], errors="ignore") if uri else text)
 
 
 @lru_cache(maxsize=65536)  # a card is rendered several times a call; formatting is more than half of that
@@ -151,6 +164,13 @@ def is_valid(e164: str) -> bool:
         return phonenumbers.is_valid_number(phonenumbers.parse(e164))
     except phonenumbers.NumberParseException:
         return False
+
+
+def _absence(text: str) -> NumberKind | None:
+    word = text.strip(" .-?\"'").casefold().replace("ё", "е")
+    if word in WITHHELD_WORDS:
+        return NumberKind.WITHHELD
+    return NumberKind.MISSING if word in MISSING_WORDS or not word.strip("0") else None
 
 
 def _printable(sign: str) -> str:

@@ -7,6 +7,7 @@ from ami_listener.message import AmiMessage
 from ami_listener.tracker.endpoints import HELPER_TECHNOLOGIES, IGNORED_TECHNOLOGIES
 from shared.contracts.call import Caller, Presentation
 from shared.contracts.floor import PhoneState
+from shared.phone import NumberKind, absence
 
 # The order of Asterisk's enum ast_device_state: QueueMember rows give its numbers.
 _BY_NUMBER = (
@@ -40,9 +41,6 @@ IDLE = frozenset({PhoneState.NOT_IN_USE, PhoneState.UNAVAILABLE, PhoneState.INVA
 
 # The year 2100: beyond it a header is no moment, and datetime would raise much later.
 _LAST_MOMENT = 4_102_444_800
-_NOT_KNOWN = frozenset({"", "unknown", "<unknown>"})
-# What trunks write where a number should be when the caller hid it.
-_WITHHELD = frozenset({"anonymous", "withheld", "restricted", "private", "hidden", "unavailable"})
 
 
 def whole(value: str | None) -> int | None:
@@ -95,11 +93,11 @@ def is_device(name: str) -> bool:
 def caller_of(row: AmiMessage, number_of: Callable[[str | None], str | None]) -> Caller:
     """Who waits, by CallerIDNum and CallerIDName. number_of: a number as E.164 where it is one."""
     number, name = row.get("CallerIDNum", ""), row.get("CallerIDName", "")
-    if number.lower() in _WITHHELD:
-        presentation, shown = Presentation.WITHHELD, None
-    elif number.lower() in _NOT_KNOWN:
-        presentation, shown = Presentation.UNAVAILABLE, None
-    else:
-        presentation, shown = Presentation.ALLOWED, number_of(number)
-    known = name.lower() not in _NOT_KNOWN and name.lower() not in _WITHHELD
-    return Caller(number=shown, name=name if known else None, presentation=presentation)
+    match absence(number):
+        case NumberKind.WITHHELD:
+            presentation, shown = Presentation.WITHHELD, None
+        case NumberKind.MISSING:
+            presentation, shown = Presentation.UNAVAILABLE, None
+        case _:
+            presentation, shown = Presentation.ALLOWED, number_of(number)
+    return Caller(number=shown, name=name if absence(name) is None else None, presentation=presentation)

@@ -6,10 +6,8 @@ from ami_listener.tracker.bridging import Bridging
 from ami_listener.tracker.endpoints import EndpointKind, extension, short_number
 from ami_listener.tracker.state import CallRecord, Channel
 from shared.contracts.call import Direction, Presentation
+from shared.phone import NumberKind, absence
 
-_NO_NUMBER = frozenset({"", "<unknown>", "unknown"})
-# What trunks write where a number should be when the caller hid it.
-_WITHHELD = frozenset({"anonymous", "withheld", "restricted", "private", "hidden", "unavailable"})
 # Extensions that are steps of a dialplan, not something a person dialled.
 _NOT_DIALLED = frozenset({"", "s", "h", "i", "t", "o", "a", "fax", "failed"})
 # Extensions have up to 6 digits; an outside number, also a local one, has more. (112 and the like are not customers.)
@@ -18,7 +16,7 @@ _MAX_INTERNAL = 6
 
 def text(value: str | None) -> str | None:
     """A header's value, None if the PBX says that it does not know."""
-    return None if value is None or value.lower() in _NO_NUMBER else value
+    return None if absence(value) is NumberKind.MISSING else value
 
 
 def dialled(exten: str | None) -> str | None:
@@ -63,11 +61,11 @@ class Parties(Bridging):
     ) -> None:
         """Who calls, as far as the PBX may tell."""
         prohibited = presentation is not None and "prohib" in presentation.lower()
-        if prohibited or (number is not None and number.lower() in _WITHHELD):
+        if prohibited or (number is not None and absence(number) is NumberKind.WITHHELD):
             call.number, call.presentation = None, Presentation.WITHHELD
         elif number is not None:
             call.number, call.presentation = self.rules.number(number), Presentation.ALLOWED
-        if name is not None and call.name is None and name.lower() not in _WITHHELD:
+        if name is not None and call.name is None and absence(name) is None:
             call.name = name
 
     def caller_left(self, call: CallRecord) -> None:
@@ -98,7 +96,7 @@ class Parties(Bridging):
         call.presentation = Presentation.ALLOWED if call.number else Presentation.UNAVAILABLE
 
     def _did(self, call: CallRecord, number: str | None, *, guessed: bool, own: str | None) -> None:
-        if number is None or number == own or number.lower() in _WITHHELD:
+        if number is None or number == own or absence(number) is not None:
             return
         if call.did is None or (call.did_guessed and not guessed):
             call.did, call.did_guessed = self.rules.number(number), guessed

@@ -5,15 +5,10 @@ from typing import NamedTuple
 
 from card_api.agents.directory import Directory
 from shared.contracts.call import Call, Direction, LegState, Presentation
-from shared.phone import normalise
+from shared.phone import NumberKind, absence, normalise
 
 CountryOf = Callable[[str], str]
 """PBX name -> ISO country of the numbers its lines send without a country code."""
-
-# What trunks send in place of a number. Such a caller is nobody we could know.
-WITHHELD_WORDS = frozenset(
-    {"anonymous", "unknown", "<unknown>", "private", "restricted", "unavailable", "withheld", "asterisk"}
-)
 
 
 class CustomerEnd(NamedTuple):
@@ -35,8 +30,10 @@ def customer_end(call: Call, country_of: CountryOf) -> CustomerEnd:
     caller = call.caller
     if caller.presentation is not Presentation.ALLOWED:
         return CustomerEnd(None, caller.presentation)
-    if not caller.number or caller.number.strip().lower() in WITHHELD_WORDS:
-        return CustomerEnd(None, Presentation.UNAVAILABLE)
+    if (none := absence(caller.number)) is not None:
+        hidden = none is NumberKind.WITHHELD
+        return CustomerEnd(None, Presentation.WITHHELD if hidden else Presentation.UNAVAILABLE)
+    assert caller.number is not None
     return CustomerEnd(normalise(caller.number, country), Presentation.ALLOWED)
 
 

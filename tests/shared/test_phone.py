@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.phone import NumberKind, display, is_valid, kind, normalise
+from shared.phone import NumberKind, absence, display, is_valid, kind, normalise
 from tests.shared.written import COUNTRIES, HOSTILE, junk, valid_numbers
 
 FORMATS = (
@@ -161,3 +161,35 @@ def test_every_way_of_writing_comes_back(known: tuple[str, str], form: int, tail
 def test_a_text_that_is_shown_backwards_is_no_number() -> None:
     assert normalise("\u202e33221110097+", "RU") is None
     assert normalise("\u202d+79001112233\u202c", "RU") == "+79001112233"  # as address books copy it
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (None, NumberKind.MISSING),
+        ("", NumberKind.MISSING),
+        ("<unknown>", NumberKind.MISSING),
+        ("Unavailable", NumberKind.MISSING),  # nobody sent one; nobody hid it
+        ("asterisk", NumberKind.MISSING),
+        ("000", NumberKind.MISSING),
+        ("Anonymous", NumberKind.WITHHELD),
+        (' "anonymous" ', NumberKind.WITHHELD),
+        ("sip:anonymous@anonymous.invalid", NumberKind.WITHHELD),
+        ("anonymous\u200b", NumberKind.WITHHELD),
+        ("Номер скрыт", NumberKind.WITHHELD),
+        ("+79001112233", None),
+        ("0079001112233", None),
+        ("101", None),
+        ("Anna", None),
+        ("anonymous" * 1000, None),
+    ],
+)
+def test_what_is_said_in_place_of_a_number(raw: str | None, expected: NumberKind | None) -> None:
+    assert absence(raw) is expected
+
+
+@given(st.text(max_size=70))
+def test_absence_and_kind_agree(raw: str) -> None:
+    said = kind(raw, "RU")
+    none = said if said in (NumberKind.WITHHELD, NumberKind.MISSING) else None
+    assert absence(raw) is none or raw[:1] in "+123456789"

@@ -89,6 +89,20 @@ def test_a_hidden_caller_is_nobody_whatever_was_found(caller: Caller) -> None:
     assert got.greeting == "Добрый день!"
 
 
+@pytest.mark.parametrize(
+    ("said", "presentation"),
+    [
+        ("anonymous", Presentation.WITHHELD),
+        ("sip:anonymous@anonymous.invalid", Presentation.WITHHELD),
+        ("unavailable", Presentation.UNAVAILABLE),
+        ("<unknown>", Presentation.UNAVAILABLE),
+        (None, Presentation.UNAVAILABLE),
+    ],
+)
+def test_hidden_and_missing_are_told_apart(said: str | None, presentation: Presentation) -> None:
+    assert card(call(legs=(leg("101"),), number=said)).call.presentation is presentation
+
+
 def test_a_number_that_is_none_of_the_worlds_is_shown_as_it_came() -> None:
     got = card(call(legs=(leg("101"),), number="2223344"))
     assert (got.match, got.call.number, got.caller.display_number) == (MatchKind.NONE, "2223344", "2223344")
