@@ -106,10 +106,11 @@ class Gatherer:
         self._log = logger("lookup")
 
     def ask(self, question: Question, changed: Callable[[], None] = lambda: None) -> Asking:
-        """Ask all; returns at once."""
-        asking = Asking(question, self._names, changed)
+        """Ask all; returns at once. Who hides the number and has given no account is nobody other systems know."""
+        sources = self._sources if question.number or question.account else ()
+        asking = Asking(question, self._names if sources else (), changed)
         self.ask_own(asking)
-        for source in self._sources:
+        for source in sources:
             self._spawn(self._ask(source, asking))
         return asking
 
