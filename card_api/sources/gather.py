@@ -169,7 +169,8 @@ class Gatherer:
             return {}
         try:
             return await self._keys.ours(keys)
-        except DATABASE_ERRORS:  # our own look-up says so; the customer is shown as the other system's
+        except DATABASE_ERRORS as error:  # the customer is then shown as the other system's alone
+            self._log.warning("keys of other systems cannot be looked up", reason=sentence(error))
             return {}
 
     def _say_failed(self, number: str | None, error: BaseException) -> None:

@@ -2,12 +2,21 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Text, bindparam, column, func, select
+from sqlalchemy import Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.expression import text
 
-from card_api.customers.models import customers
 from card_api.sources.merge import Key, Ours
+
+_OURS = text(
+    """
+    select c.source, c.external_id, s.id, s.source, s.external_id
+    from unnest(:sources, :external_ids) as asked (source, external_id)
+    join customers c on c.source = asked.source and c.external_id = asked.external_id
+    join customers s on s.id = coalesce(c.merged_into, c.id)
+    """
+).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("external_ids", type_=ARRAY(Text)))
 
 
 class KeyRepository:
@@ -24,22 +33,3 @@ class KeyRepository:
                 _OURS, {"sources": [key[0] for key in keys], "external_ids": [key[1] for key in keys]}
             )
             return {(row[0], row[1]): Ours(str(row[2]), row[3], row[4]) for row in rows}
-
-
-_asked = func.unnest(
-    bindparam("sources", type_=ARRAY(Text)), bindparam("external_ids", type_=ARRAY(Text))
-).table_valued(column("source", Text), column("external_id", Text), name="asked")
-_first = customers.alias("first")
-_survivor = customers.alias("survivor")
-_OURS = (
-    select(
-        _first.c.source,
-        _first.c.external_id,
-        _survivor.c.id,
-        _survivor.c.source,
-        _survivor.c.external_id,
-    )
-    .select_from(_asked)
-    .join(_first, (_first.c.source == _asked.c.source) & (_first.c.external_id == _asked.c.external_id))
-    .join(_survivor, _survivor.c.id == func.coalesce(_first.c.merged_into, _first.c.id))
-)
