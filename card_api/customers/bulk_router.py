@@ -25,7 +25,7 @@ from card_api.customers.bulk.service import BulkLoads
 from card_api.customers.export import Wanted, export_pages
 from card_api.customers.schemas import SourceName
 from card_api.database import DATABASE_ERRORS
-from shared.contracts.base import to_utc
+from shared.contracts.base import Timestamp
 from shared.errors import (
     Conflict,
     Forbidden,
@@ -154,7 +154,7 @@ def bulk_router(
         source: Annotated[SourceName | None, Query(description="records of this system only")] = None,
         category: Annotated[str | None, Query(max_length=100, description="its code")] = None,
         updated_since: Annotated[
-            datetime | None, Query(description="changed at this moment or later")
+            Timestamp | None, Query(description="changed at this moment or later")
         ] = None,
     ) -> Response:
         wanted = Wanted(source, category and category.replace("\0", ""), updated_since)
@@ -176,13 +176,6 @@ def bulk_router(
         return StreamingResponse(csv_lines(whole), media_type=CSV)
 
     return router
-
-
-def _moment(given: datetime | None) -> datetime | None:
-    try:
-        return None if given is None else to_utc(given)
-    except OverflowError:
-        raise Unprocessable("updated_since is before the year 1 or after 9999 in UTC.") from None
 
 
 def _media(request: Request) -> tuple[str, str]:

@@ -14,10 +14,14 @@ from sqlalchemy import DateTime, Integer, Text, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
+from shared.numbers import MAX_FIELD
+
 # A page is a few milliseconds of PostgreSQL and less than one of ours.
 _PAGE = 200
-# Shorter is a number as people of one town dial it; only its E.164 form says the same everywhere.
+# A number of one town, or the second of `8 (495) 123-45-67/68`: only its E.164 form says the same everywhere. A text
+# with so many digits, of which the last are the number's, is the number.
 _WHOLE_NUMBER = 10
+_LAST = 7
 # Before anything was changed here.
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,14 +47,16 @@ def _same(*names: str) -> dict[str, str]:
     return {name: f"r.{name}" for name in names}
 
 
+_DIGITS = "regexp_replace(r.as_typed, '[^0-9]', '', 'g')"
 # As people write it, with what was taken out of the field when it was read.
 _NUMBER = f"""
     left(
-        case when r.e164 is not null and length(regexp_replace(r.as_typed, '[^0-9]', '', 'g')) < {_WHOLE_NUMBER}
+        case when r.e164 is not null
+            and (length({_DIGITS}) < {_WHOLE_NUMBER} or right({_DIGITS}, {_LAST}) <> right(r.e164, {_LAST}))
             then r.e164 else r.as_typed end
         || case when r.extension is null or position('ext=' in r.as_typed) > 0 then '' else ' ext. ' || r.extension end
-        || coalesce(' (' || r.remark || ')', ''),
-        1000)
+        || coalesce(', ' || r.remark, ''),
+        {MAX_FIELD})
 """
 
 _LINE = f"""
