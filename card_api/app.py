@@ -17,7 +17,9 @@ from card_api.api_keys.gate import KeyGate
 from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.router import api_keys_router
 from card_api.api_keys.service import ApiKeyService
+from card_api.audit.query import AuditQuery
 from card_api.audit.repository import AuditRepository
+from card_api.audit.router import audit_router
 from card_api.audit.service import AuditService
 from card_api.auth.access import Access
 from card_api.auth.router import auth_router
@@ -26,6 +28,8 @@ from card_api.background import running
 from card_api.body_limit import BodyLimit
 from card_api.calls.consumer import CallConsumer
 from card_api.calls.repository import CallRepository
+from card_api.calls.router import calls_router
+from card_api.calls.search import CallSearch
 from card_api.cards.again import Again
 from card_api.cards.layout import Layout
 from card_api.cards.query import CardQuery
@@ -67,6 +71,8 @@ _TAGS = [
     {"name": "auth", "description": "Agents sign in and get a token."},
     {"name": "api-keys", "description": "Keys of other systems. Needs a key with the scope `admin`."},
     {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
+    {"name": "calls", "description": "The record of calls."},
+    {"name": "audit", "description": "Who did what to whom."},
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
     {"name": "scripts", "description": "What agents say, by line, queue, category and language."},
@@ -159,6 +165,17 @@ async def card_api(
             api_keys_router(keys, access),
             cards_router(query, access),
             agents_router(directory, access),
+            calls_router(
+                CallSearch(engine),
+                call_repository,
+                audit,
+                access,
+                lambda: directory.current,
+                settings.country,
+                site.country_of,
+                now,
+            ),
+            audit_router(AuditQuery(engine), audit, access, settings.country, now),
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             webhooks_router(hooks, access),
