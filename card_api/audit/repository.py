@@ -34,15 +34,16 @@ class AuditRepository:
 
 
 async def write_audit(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
-    """In the transaction of `connection`: what is done and that it was done, both or neither."""
+    """In the transaction of `connection`: what is done and that it was done, both or neither. Without NUL, which a
+    caller id may hold and PostgreSQL's text does not."""
     values = [
         {
             "at": e.at,
             "actor_kind": e.actor_kind,
             "actor": e.actor,
             "action": e.action,
-            "subject": e.subject,
-            "detail": e.detail,
+            "subject": None if e.subject is None else e.subject.replace("\0", ""),
+            "detail": {k: v.replace("\0", "") if isinstance(v, str) else v for k, v in e.detail.items()},
         }
         for e in entries
     ]

@@ -5,7 +5,7 @@ from collections import deque
 
 from card_api.audit.repository import AuditEntry, AuditRepository
 from card_api.backoff import Backoff
-from card_api.database import DATABASE_ERRORS, sentence
+from card_api.database import DATABASE_ERRORS, refuses_value, sentence
 from shared.errors import Unavailable
 from shared.observability import logger
 
@@ -58,10 +58,23 @@ class AuditService:
         """Everything that waits. An entry leaves the queue when it is in the table."""
         while self._waiting:
             part = [self._waiting[i] for i in range(min(_AT_ONCE, len(self._waiting)))]
-            await self._repository.add(part)
+            await self._add(part)
             for _ in part:
                 self._waiting.popleft()
         self._filled.clear()
+
+    async def _add(self, part: list[AuditEntry]) -> None:
+        try:
+            await self._repository.add(part)
+        except DATABASE_ERRORS as error:
+            if not refuses_value(error):
+                raise
+            # One that the table will never take must not keep out all that come after it.
+            if len(part) == 1:
+                self._log.error("an audit entry was refused", action=part[0].action, reason=sentence(error))
+                return
+            for entry in part:
+                await self._add([entry])
 
     async def _drain(self) -> None:
         try:

@@ -23,6 +23,7 @@ from shared.contracts.card import (
     SourceStatus,
     Timings,
 )
+from shared.phone import MAX_RAW, plain
 from shared.revision import revision
 
 # After this the screen drops the card by itself, whatever it has heard: only for the case that nobody is left to close
@@ -30,6 +31,9 @@ from shared.revision import revision
 RINGING_FOR = timedelta(minutes=10)
 TALKING_FOR = timedelta(hours=12)
 CLOSED_FOR = timedelta(seconds=15)
+
+# A caller id of 10 kB is looked at so far for signs that can be shown.
+_READ = 4 * MAX_RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def summary(call: Call, place: Place, other: CustomerEnd) -> CallSummary:
     number = other.number
     if number is None and other.presentation is Presentation.ALLOWED:
         # No phone number of the world, but what the PBX says is better than nothing: an extension, a local number.
-        number = call.did if call.direction is Direction.OUTBOUND else call.caller.number
+        number = _as_it_came(call.did if call.direction is Direction.OUTBOUND else call.caller.number)
     return CallSummary(
         pbx=call.pbx,
         direction=call.direction,
@@ -145,6 +149,11 @@ def summary(call: Call, place: Place, other: CustomerEnd) -> CallSummary:
     )
 
 
+def _as_it_came(number: str | None) -> str | None:
+    """Without signs that turn its order round or cannot be seen, and no longer than a number may be."""
+    return " ".join(plain(number[:_READ]).split())[:MAX_RAW] or None if number else None
+
+
 def internal_caller(call: Call, directory: Directory) -> Agent | None:
     """The colleague who calls, if it is an internal call."""
     if call.direction is not Direction.INTERNAL:
@@ -155,7 +164,7 @@ def internal_caller(call: Call, directory: Directory) -> Agent | None:
 def _internal(call: Call, colleague: Agent | None) -> CallerPart:
     number = call.caller.number
     if colleague is None:
-        return CallerPart(MatchKind.NONE, stranger(number))
+        return CallerPart(MatchKind.NONE, stranger(_as_it_came(number)))
     return CallerPart(
         MatchKind.COLLEAGUE,
         CallerProfile(name=colleague.name, display_number=number or colleague.extension),

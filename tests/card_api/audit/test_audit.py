@@ -14,6 +14,7 @@ from card_api.api_keys.service import ApiKeyService
 from card_api.app import now_utc
 from card_api.audit.query import AuditFilter, statement
 from card_api.audit.repository import AuditEntry, AuditRepository
+from card_api.audit.service import AuditService
 from tests.card_api.conftest import sign_in, until
 
 AUDIT = "/api/v1/audit"
@@ -138,3 +139,20 @@ async def test_a_subject_is_found_by_its_index(engine: AsyncEngine) -> None:
         values = tuple(compiled.params[name] for name in compiled.positiontup or [])
         plan = await connection.exec_driver_sql(f"explain {compiled}", values)
         assert "audit_log_subject_idx" in "\n".join(plan.scalars())
+
+
+async def test_an_entry_the_table_refuses_keeps_no_other_out(engine: AsyncEngine) -> None:
+    audit = AuditService(AuditRepository(engine))
+    for action, detail in (
+        ("first", {}),
+        ("refused", {"half": ["\ud800"]}),
+        ("nul", {"x": "\0"}),
+        ("last", {}),
+    ):
+        audit.note(AuditEntry(THEN, "system", "test", action, "NUL\0", detail))
+    await audit.write()
+    async with engine.connect() as connection:
+        kept = await connection.execute(
+            text("select action, subject from audit_log where actor = 'test' order by id")
+        )
+        assert [tuple(row) for row in kept] == [("first", "NUL"), ("nul", "NUL"), ("last", "NUL")]
