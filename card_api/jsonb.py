@@ -6,8 +6,9 @@ import orjson
 
 
 def jsonb(value: Any) -> str:
-    """JSON that PostgreSQL's jsonb takes: it has no NUL in text, but a caller's name may."""
-    encoded = orjson.dumps(value)
+    """JSON that PostgreSQL's jsonb takes: it has no NUL in text, but a caller's name may. What JSON has no type for
+    (asyncpg's UUIDs, decimals) becomes text."""
+    encoded = orjson.dumps(value, default=str)
     if b"\\u0000" in encoded:
         encoded = orjson.dumps(_without_nul(orjson.loads(encoded)))
     return encoded.decode()

@@ -31,7 +31,9 @@ def refusal(address: Address, allow_private: bool) -> str | None:
     address = _inner(address)
     if address.is_link_local or address in _METADATA:
         return f"{address} is a link-local or metadata address: web hooks never go there"
-    if address.is_multicast or address.is_unspecified or address.is_reserved:
+    # ::1 lies in a reserved block.
+    reserved = address.is_reserved and not address.is_loopback
+    if address.is_multicast or address.is_unspecified or reserved:
         return f"{address} is no address of a server"
     if not allow_private and not address.is_global:
         return f"{address} is a private address, and CALLCARD_WEBHOOKS__ALLOW_PRIVATE is false"

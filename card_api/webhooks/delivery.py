@@ -68,7 +68,7 @@ class Courier:
         said = {
             "webhook": str(due.receiver.webhook_id),
             "delivery": due.id,
-            "event": due.type,
+            "type": due.type,
             "status": outcome.status_code,
         }
         if outcome.delivered:
