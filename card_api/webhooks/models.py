@@ -46,7 +46,7 @@ webhook_deliveries = Table(
     Column("type", Text, nullable=False),
     Column("subject", Text),  # call_id, or the customer's id
     Column("number", Text),  # E.164 of the customer's end of a call
-    Column("payload", JSONB),  # null: erased
+    Column("payload", JSONB(none_as_null=True)),  # null: erased
     Column("state", Text, nullable=False, server_default="pending"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("status_code", Integer),  # of the last answer; null: there was none

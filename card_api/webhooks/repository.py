@@ -158,13 +158,13 @@ class DeliveryRepository:
     async def rescue(self, due_before: datetime) -> int:
         """A new job for each delivery that should have been tried and has none, because its job was lost with a
         process or a database restored; returns how many."""
-        has_job = text(
-            f"exists (select from pgqueuer j where j.dedupe_key = {jobs.dedupe_key_sql('webhook_deliveries.id')}"
+        jobless = text(
+            f"not exists (select from pgqueuer j where j.dedupe_key = {jobs.dedupe_key_sql('webhook_deliveries.id')}"
             " and j.status in ('queued', 'picked'))"
         )
         statement = (
             select(_d.id, _d.webhook_id)
-            .where(_d.state == "pending", _d.next_at < due_before, ~has_job)
+            .where(_d.state == "pending", _d.next_at < due_before, jobless)
             .order_by(_d.id)
             .limit(_BITE)
         )
@@ -232,13 +232,14 @@ async def _revive(connection: AsyncConnection, which: Any, webhook_id: UUID, now
     return len(ids)
 
 
-async def erase(connection: AsyncConnection, numbers: Collection[str], customer_ids: Collection[UUID]) -> int:
-    """Take out what deliveries say of a person: events of these customers, and calls from or to these numbers (E.164).
+async def erase(connection: AsyncConnection, numbers: Collection[str], about: Collection[str]) -> int:
+    """Take out what deliveries say of a person: events about these customers and calls (their ids), and calls from or
+    to these numbers (E.164).
 
     A part of the transaction of `connection`. What was still on its way is not sent any more. Returns how many held
     something. Events said after this in the same transaction, like the one that the customer was deleted, go out.
     """
-    subjects = bindparam("subjects", [str(c) for c in customer_ids], type_=ARRAY(Text))
+    subjects = bindparam("subjects", list(about), type_=ARRAY(Text))
     theirs = bindparam("numbers", list(numbers), type_=ARRAY(Text))
     statement = (
         update(webhook_deliveries)
