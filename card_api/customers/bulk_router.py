@@ -1,14 +1,11 @@
 """Customers in mass over HTTP: a stream in, a stream of reports out; and all of them out again."""
 
-import csv
-import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -17,12 +14,12 @@ from card_api.audit.repository import AuditEntry
 from card_api.audit.service import AuditService
 from card_api.auth.access import Access
 from card_api.customers.bulk.answer import NDJSON, Body, Loading, ReportKind, Summary
-from card_api.customers.bulk.columns import FIELDS, ColumnError, cell, columns_by_name
+from card_api.customers.bulk.columns import ColumnError, columns_by_name
 from card_api.customers.bulk.openapi import BULK, CSV_EXAMPLE, EXAMPLE, REPORTS
 from card_api.customers.bulk.reading import NoHeader, csv_file, ndjson
 from card_api.customers.bulk.rows import How
 from card_api.customers.bulk.service import BulkLoads
-from card_api.customers.export import Wanted, export_pages
+from card_api.customers.export import Wanted, export_pages, ndjson_lines
 from card_api.customers.schemas import SourceName
 from card_api.database import DATABASE_ERRORS
 from shared.contracts.base import Timestamp
@@ -172,7 +169,7 @@ def bulk_router(
         audit.note(AuditEntry(now(), "api_key", key.prefix, "customers.export", None, filters))
         whole = _and_then(first, pages)
         if format is ExportFormat.NDJSON:
-            return StreamingResponse(_lines(whole), media_type=NDJSON)
+            return StreamingResponse(ndjson_lines(whole), media_type=NDJSON)
         return StreamingResponse(csv_lines(whole), media_type=CSV)
 
     return router
@@ -200,23 +197,3 @@ async def _and_then(first: list[str], pages: AsyncIterator[list[str]]) -> AsyncI
     yield first
     async for page in pages:
         yield page
-
-
-async def _lines(pages: AsyncIterator[list[str]]) -> AsyncIterator[str]:
-    async for page in pages:
-        yield "".join(line + "\n" for line in page)
-
-
-async def csv_lines(pages: AsyncIterator[list[str]]) -> AsyncIterator[str]:
-    """The same as CSV: a line of columns, then a customer a record."""
-    columns = ("source", "external_id", *(f for f in FIELDS if f not in ("source", "external_id")))
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    async for page in pages:
-        for line in page:
-            customer = orjson.loads(line)
-            writer.writerow([cell(field, customer[field]) for field in columns])
-        yield out.getvalue()
-        out.seek(0)
-        out.truncate()

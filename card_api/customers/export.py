@@ -5,15 +5,19 @@ customer shows it. Pages go by the moment of the last change, so a reader that i
 record that is changed meanwhile comes once more, later.
 """
 
+import csv
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import orjson
 from sqlalchemy import DateTime, Integer, Text, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
+from card_api.customers.bulk.columns import FIELDS, cell
 from shared.numbers import MAX_FIELD
 
 # A page is a few milliseconds of PostgreSQL and less than one of ours.
@@ -139,3 +143,24 @@ async def count_customers(engine: AsyncEngine, wanted: Wanted) -> int:
             )
         ).scalar_one()
     return found
+
+
+async def ndjson_lines(pages: AsyncIterator[list[str]]) -> AsyncIterator[str]:
+    """A line a customer."""
+    async for page in pages:
+        yield "".join(line + "\n" for line in page)
+
+
+async def csv_lines(pages: AsyncIterator[list[str]]) -> AsyncIterator[str]:
+    """The same as CSV: a line of columns, then a customer a record."""
+    columns = ("source", "external_id", *(f for f in FIELDS if f not in ("source", "external_id")))
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    async for page in pages:
+        for line in page:
+            customer = orjson.loads(line)
+            writer.writerow([cell(field, customer[field]) for field in columns])
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()

@@ -8,6 +8,7 @@ A process of lower priority costs a ring nothing but a share of a core that nobo
 import asyncio
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -52,6 +53,8 @@ class Worker:
 
 def _begin() -> None:
     os.nice(_NICE)
+    # Ctrl-C in a terminal reaches all of its processes; when to end is for the one that began us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
