@@ -10,7 +10,7 @@ import asyncpg
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.errors import PgqException, RetryRequested
-from pgqueuer.domain.models import Job
+from pgqueuer.domain.models import Job, TableChangedEvent, TracebackRecord, utc_now
 
 from card_api.background import end
 from card_api.backoff import Backoff
@@ -43,6 +43,23 @@ _LOST_AFTER = timedelta(minutes=2)
 _CLEAR_SECONDS = 3600.0
 # PgQueuer's own log is of use for a look at what just happened.
 _KEEP_LOG = timedelta(days=1)
+
+
+class _Queries(Queries):
+    """PostgreSQL tells a worker of new jobs, not of one that is put back for later: a worker that fell asleep while the
+    job was worked on would look again when its time is long over."""
+
+    async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
+        await super().retry_job(job, delay, traceback_record)
+        settings = self.qbe.settings
+        changed = TableChangedEvent(
+            channel=settings.channel,
+            sent_at=utc_now(),
+            type="table_changed_event",
+            operation="update",
+            table=settings.queue_table,
+        )
+        await self.driver.notify(settings.channel, changed.model_dump_json())
 
 
 class Postman:
@@ -102,11 +119,11 @@ class Postman:
             timeout=CONNECT_SECONDS,
             server_settings=server_settings(),
         ) as pool:
-            queue = QueueManager(Queries.from_asyncpg_pool(pool))
+            queue = QueueManager(_Queries.from_asyncpg_pool(pool))
             await self._know_hooks(queue)
             taking = asyncio.create_task(
                 queue.run(
-                    dequeue_timeout=_LOOK_AGAIN,
+                    dequeue_timeout=min(_LOOK_AGAIN, self._heartbeat),
                     batch_size=_BATCH,
                     heartbeat_timeout=self._heartbeat,
                     shutdown_on_listener_failure=True,

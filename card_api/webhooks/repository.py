@@ -232,14 +232,14 @@ async def _revive(connection: AsyncConnection, which: Any, webhook_id: UUID, now
     return len(ids)
 
 
-async def erase(connection: AsyncConnection, numbers: Collection[str], about: Collection[str]) -> int:
+async def erase(connection: AsyncConnection, numbers: Collection[str], about: Collection[str | UUID]) -> int:
     """Take out what deliveries say of a person: events about these customers and calls (their ids), and calls from or
     to these numbers (E.164).
 
     A part of the transaction of `connection`. What was still on its way is not sent any more. Returns how many held
     something. Events said after this in the same transaction, like the one that the customer was deleted, go out.
     """
-    subjects = bindparam("subjects", list(about), type_=ARRAY(Text))
+    subjects = bindparam("subjects", [str(one) for one in about], type_=ARRAY(Text))
     theirs = bindparam("numbers", list(numbers), type_=ARRAY(Text))
     statement = (
         update(webhook_deliveries)
