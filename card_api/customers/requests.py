@@ -29,7 +29,7 @@ from shared.contracts.base import Contract
 from shared.contracts.card import BlackListed, DoNotCall, DoNotCallReason, Note
 
 NoteText = Annotated[
-    str, BeforeValidator(no_nul), StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), BeforeValidator(no_nul)
 ]
 
 

@@ -60,12 +60,13 @@ def _text(longest: int) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
 
 
+# Last in each: constraints that come after it would look at the text before its blanks are stripped.
 _Clean = BeforeValidator(no_nul)
-Name = Annotated[str, _Clean, _text(300)]
-Word = Annotated[str, _Clean, _text(100)]
-Key = Annotated[str, _Clean, _text(200)]
-Line = Annotated[str, _Clean, _text(1000)]
-Url = Annotated[str, _Clean, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+Name = Annotated[str, _text(300), _Clean]
+Word = Annotated[str, _text(100), _Clean]
+Key = Annotated[str, _text(200), _Clean]
+Line = Annotated[str, _text(1000), _Clean]
+Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address), _Clean]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 """Name of a system that knows customers: `crm`, `billing`."""
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -80,14 +81,14 @@ class Given(BaseModel):
 
 
 class PhoneWrite(Given):
-    number: Annotated[str, _Clean, StringConstraints(min_length=1, max_length=MAX_FIELD)] = Field(
+    number: Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD), _Clean] = Field(
         description="as people write it: 8 (900) 111-22-33, +44 20 7946 0123 ext. 5; two in one field are two",
         examples=["8 (900) 111-22-33"],
     )
     purpose: Purpose | None = Field(None, description="if not given: what the words around the number say")
 
 
-PhoneGiven = PhoneWrite | Annotated[str, _Clean, StringConstraints(min_length=1, max_length=MAX_FIELD)]
+PhoneGiven = PhoneWrite | Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD), _Clean]
 
 
 class PersonWrite(Given):
