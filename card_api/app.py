@@ -36,10 +36,13 @@ from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
 from card_api.cards.router import cards_router
 from card_api.cards.service import CardService
+from card_api.customers.service import CustomerService
 from card_api.customers.wiring import customers
 from card_api.health.router import health_router
 from card_api.health.service import HealthService
 from card_api.idempotency.service import Idempotency
+from card_api.identities.router import identities_router
+from card_api.identities.service import IdentityService
 from card_api.lookup.repository import LookupRepository
 from card_api.lookup.router import lookup_router
 from card_api.lookup.service import LookupService
@@ -158,12 +161,16 @@ async def card_api(
             HookRepository(engine), DeliveryRepository(engine), trials, auth_secret, now, hook_book
         )
         query = CardQuery(cards, call_repository, gatherer, audit, lambda: directory.current, site, now)
+        identities = IdentityService(
+            query, gatherer, CustomerService(engine, audit, outbox, settings.country, now), again, now
+        )
         app = _application(
             settings.allowed_origins,
             health_router(HealthService(engine, redis, migrations.newest()), metrics),
             auth_router(auth, access),
             api_keys_router(keys, access),
             cards_router(query, access),
+            identities_router(identities, access),
             agents_router(directory, access),
             calls_router(
                 CallSearch(engine),

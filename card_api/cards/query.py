@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from card_api.agents.directory import Agent, Directory
 from card_api.audit.repository import AuditEntry
@@ -12,11 +13,19 @@ from card_api.cards.places import Place, places
 from card_api.cards.render import NOTHING_KNOWN, Knowledge, Site, render
 from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS
-from card_api.lookup.schemas import Question
+from card_api.lookup.schemas import Found, Question
 from card_api.sources.gather import Gatherer
 from shared.contracts.call import Call, Direction
 from shared.contracts.card import Card, CardState, SourceStatus
 from shared.errors import NotFound, Unavailable
+
+
+class Seen(NamedTuple):
+    """A call, everybody it may be, and the card that somebody sees of it."""
+
+    call: Call
+    found: Found
+    card: Card
 
 
 class CardQuery:
@@ -39,9 +48,18 @@ class CardQuery:
         self._now = now
 
     async def card(self, call_id: str, reader: Agent, of: str | None) -> Card:
-        """The card of a call as `reader` may see it: their own, or for a supervisor that of the agent `of` (default:
-        of whoever talks, rings or did last). Raises `NotFound` also for a call that was not for them, so that nobody
-        learns which ids exist; `Unavailable` when PostgreSQL is away."""
+        """The card of a call as `reader` may see it, noted in the audit log. Raises what `seen` raises."""
+        card = (await self.seen(call_id, reader, of)).card
+        detail = {"call_id": call_id, "customer_id": card.caller.customer_id, "agent": card.agent}
+        self._audit.note(
+            AuditEntry(self._now(), "agent", reader.login, "card.read", card.call.number, detail)
+        )
+        return card
+
+    async def seen(self, call_id: str, reader: Agent, of: str | None = None) -> Seen:
+        """The call with its card: the reader's own, or for a supervisor that of the agent `of` (default: of whoever
+        talks, rings or did last). Raises `NotFound` also for a call that was not for them, so that nobody learns which
+        ids exist; `Unavailable` when PostgreSQL is away."""
         call, version, knowledge = await self._find(call_id)
         place = _choose(places(call, self._directory()), reader, of)
         if place is None:
@@ -49,11 +67,7 @@ class CardQuery:
         if knowledge is None:
             knowledge = await self._know(call)
         card = render(call, version, place, knowledge, self._directory(), self._site, self._now())
-        detail = {"call_id": call_id, "customer_id": card.caller.customer_id, "agent": card.agent}
-        self._audit.note(
-            AuditEntry(self._now(), "agent", reader.login, "card.read", card.call.number, detail)
-        )
-        return card
+        return Seen(call, knowledge.found, card)
 
     async def _find(self, call_id: str) -> tuple[Call, int, Knowledge | None]:
         held = self._open.of(call_id)

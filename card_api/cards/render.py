@@ -10,6 +10,7 @@ from card_api.cards.caller import CallerPart, Reader, caller_part, stranger
 from card_api.cards.greeting import greeting
 from card_api.cards.layout import Layout
 from card_api.cards.places import Place
+from card_api.identities.actions import actions
 from card_api.lookup.schemas import Found
 from card_api.scripts.choice import ScriptOf, filled, no_script
 from shared.contracts.call import Call, Direction, Presentation
@@ -116,7 +117,7 @@ def render(
         notes=list(part.notes),
         # Nobody fills these yet; said for the reason of `stranger`.
         callbacks=[],
-        actions=[],
+        actions=actions(call.call_id, call.direction, place.state, part.match, part.caller, other.number),
         links=list(part.links),
         sources=[Source(name=s.name, status=s.status, ms=s.ms) for s in knowledge.sources],
         expires_at=_expires_at(call, place, now),

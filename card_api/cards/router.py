@@ -1,17 +1,24 @@
 """GET /cards/{call_id}."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
 from card_api.agents.directory import Agent
 from card_api.auth.access import Access
+from card_api.cards.compact import compact
 from card_api.cards.query import CardQuery
-from shared.contracts.card import Card
+from shared.contracts.card import Card, CompactCard
 from shared.errors import NotFound, Unauthorised, Unavailable, Unprocessable, problem_responses
 
 # Ours are `pbx-uniqueid`, some 40 characters.
 _LONGEST_ID = 200
+
+
+class Form(StrEnum):
+    FULL = "full"
+    COMPACT = "compact"
 
 
 def cards_router(query: CardQuery, access: Access) -> APIRouter:
@@ -37,7 +44,9 @@ def cards_router(query: CardQuery, access: Access) -> APIRouter:
                 description="supervisors: whose card; default: who talks or rings",
             ),
         ] = None,
-    ) -> Card:
-        return await query.card(call_id, agent, of)
+        form: Annotated[Form, Query(description="compact: what a pop-up has room for")] = Form.FULL,
+    ) -> Card | CompactCard:
+        card = await query.card(call_id, agent, of)
+        return compact(card) if form is Form.COMPACT else card
 
     return router

@@ -65,3 +65,8 @@ async def unmerge(connection: AsyncConnection, id_: UUID) -> UUID:
     await connection.execute(_UNMERGE, {"id": id_})
     await connection.execute(_TOUCH, {"id": head.merged_into})
     return head.merged_into
+
+
+async def touch(connection: AsyncConnection, id_: UUID) -> None:
+    """Something that belongs to the record has changed."""
+    await connection.execute(_TOUCH, {"id": id_})

@@ -138,6 +138,13 @@ class CustomerService:
         await write_audit(connection, [entry])
         return await _read(connection, id_)
 
+    async def touched(
+        self, connection: AsyncConnection, actor: Actor, id_: UUID, detail: dict[str, Any]
+    ) -> Customer:
+        """Something that belongs to the record was added beside its source (by an agent, during a call)."""
+        await merging.touch(connection, id_)
+        return await self._told(connection, actor, EventType.CUSTOMER_CHANGED, id_, detail)
+
     # --- telling ------------------------------------------------------------------------------------------------
 
     async def _told(

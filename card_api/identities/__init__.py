@@ -1,0 +1,1 @@
+"""What an agent says during a call about who is calling: picked, named, written down, added."""

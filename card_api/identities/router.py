@@ -1,0 +1,76 @@
+"""POST /cards/{call_id}/…: what an agent says from the card."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Path
+
+from card_api.agents.directory import Agent
+from card_api.auth.access import Access
+from card_api.identities.schemas import Identify, NewCustomer, NoteSaid, NumberSaid, PersonSaid
+from card_api.identities.service import IdentityService
+from shared.contracts.card import Card
+from shared.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unauthorised,
+    Unavailable,
+    Unprocessable,
+    problem_responses,
+)
+
+_CallId = Annotated[str, Path(max_length=200, examples=["main-1764000000.12"])]
+
+_WAYS = {
+    "a candidate": {"value": {"customer_id": "5f0f6d2e-6c1e-4a57-9d3c-1f7f9a3b2c10"}},
+    "one that only the CRM knows": {"value": {"source": "crm", "external_id": "C-1"}},
+    "by contract": {"value": {"account": "Д-100201"}},
+    "take it back": {"value": {}},
+}
+
+
+def identities_router(service: IdentityService, access: Access) -> APIRouter:
+    router = APIRouter(
+        prefix="/cards/{call_id}",
+        tags=["cards"],
+        responses=problem_responses(
+            Problem, Unauthorised, Forbidden, NotFound, Conflict, TooLarge, Unprocessable, Unavailable
+        ),
+    )
+    Caller = Annotated[Agent, Depends(access.agent)]  # noqa: N806 - a type
+
+    @router.post("/identify", operation_id="identifyCaller", summary="Say who is calling, or take it back")
+    async def identify(
+        call_id: _CallId, agent: Caller, said: Annotated[Identify, Body(openapi_examples=_WAYS)]
+    ) -> Card:
+        return await service.identify(agent, call_id, said)
+
+    @router.post(
+        "/person",
+        operation_id="nameSpeaker",
+        summary="Say which person speaks; who is new joins the customer's people",
+    )
+    async def person(call_id: _CallId, agent: Caller, said: PersonSaid) -> Card:
+        return await service.person(agent, call_id, said)
+
+    @router.post(
+        "/notes",
+        operation_id="noteInCall",
+        summary="Write a note that whoever talks to the customer next reads",
+    )
+    async def note(call_id: _CallId, agent: Caller, said: NoteSaid) -> Card:
+        return await service.note(agent, call_id, said.text)
+
+    @router.post("/customer", operation_id="addCaller", summary="Make a customer of a caller nobody knew")
+    async def customer(call_id: _CallId, agent: Caller, given: NewCustomer) -> Card:
+        return await service.customer(agent, call_id, given)
+
+    @router.post(
+        "/number", operation_id="addCallersNumber", summary="The customer has the number they call from"
+    )
+    async def number(call_id: _CallId, agent: Caller, said: NumberSaid) -> Card:
+        return await service.number(agent, call_id, said)
+
+    return router
