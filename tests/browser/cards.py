@@ -15,6 +15,14 @@ AGENT = {
 }
 
 
+ACTIONS = ("identify", "person", "notes", "customer", "number")
+
+
+def actions(call_id: str) -> list[dict[str, str]]:
+    """As the API offers them."""
+    return [{"name": name, "url": f"/api/v1/cards/{call_id}/{name}"} for name in ACTIONS]
+
+
 def ago(**duration: float) -> str:
     return iso_ms(datetime.now(UTC) - timedelta(**duration))
 
@@ -44,6 +52,10 @@ def card(call_id: str = "main-1", rev: int = 10, state: str = "ringing", **chang
         "match": "one",
         "caller": {
             "customer_id": "1007",
+            "source": "crm",
+            "external_id": "1007",
+            "kind": "person",
+            "matched_by": "number",
             "name": "Анна Петрова",
             "display_number": "+7 903 123-45-67",
             "names": [{"name": "Анна Петрова", "source": "customers"}],
@@ -59,6 +71,7 @@ def card(call_id: str = "main-1", rev: int = 10, state: str = "ringing", **chang
             "category": {"code": "vip", "label": "VIP", "colour": "#b8860b"},
             "manager": "Игорь Волков",
             "tags": ["переезд"],
+            "origins": {"name": "crm", "category": "1c", "manager": "1c"},
         },
         "greeting": "Анна Сергеевна, здравствуйте! Компания «Связь», меня зовут Ольга.",
         "script": "Уточните, удалось ли подключить роутер после вчерашнего визита мастера.",
@@ -100,6 +113,7 @@ def card(call_id: str = "main-1", rev: int = 10, state: str = "ringing", **chang
                 "queue": "billing",
             },
         ],
+        "actions": actions(call_id),
         "sources": [{"name": "customers", "status": "ok", "ms": 1.2}],
         "expires_at": iso_ms(datetime.now(UTC) + timedelta(minutes=2)),
         "timings": {"arrived": ago(seconds=24), "rang": ago(seconds=3)},
@@ -122,11 +136,20 @@ def several(call_id: str = "main-2", rev: int = 10, **changes: Any) -> dict[str,
         "candidates": [
             {
                 "customer_id": "7",
+                "source": "1c",
+                "external_id": "r-7",
                 "name": "ООО «Ромашка»",
                 "why": "контактный номер договора 77-2",
                 "score": 0.4,
             },
-            {"customer_id": "8", "name": "Пётр Ильин", "why": "звонил с этого номера вчера", "score": 0.9},
+            {
+                "customer_id": None,
+                "source": "crm",
+                "external_id": "8",
+                "name": "Пётр Ильин",
+                "why": "звонил с этого номера вчера",
+                "score": 0.9,
+            },
         ],
         "greeting": None,
         "script": None,

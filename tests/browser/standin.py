@@ -40,6 +40,10 @@ class StandIn:
         self.receipts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.connects: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sign_ins: list[dict[str, Any]] = []
+        self.acts: asyncio.Queue[tuple[str, str, Any]] = asyncio.Queue()  # call_id, action, body
+        self.answers: asyncio.Queue[dict[str, Any] | int] = (
+            asyncio.Queue()
+        )  # a card, or the status of a problem
         self.tokens_valid = True
         self.server_ahead = timedelta()
         self.open_for_links = asyncio.Event()
@@ -83,6 +87,7 @@ class StandIn:
             routes=[
                 Route("/api/v1/auth/sign-in", self._sign_in, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
+                Route("/api/v1/cards/{call_id}/{action}", self._act, methods=["POST"]),
                 WebSocketRoute("/connection/websocket", self._link),
                 Mount("/", desk(Settings())),
             ]
@@ -101,6 +106,15 @@ class StandIn:
         ):
             return _problem(401, "The token has expired. Sign in again.")
         return self._token()
+
+    async def _act(self, request: Request) -> Response:
+        """What an agent does from a card: told to the test, answered when the test says how."""
+        assert request.headers.get("authorization") == f"Bearer {TOKEN}"
+        await self.acts.put(
+            (request.path_params["call_id"], request.path_params["action"], await request.json())
+        )
+        answer = await self.answers.get()
+        return _problem(answer, "No.") if isinstance(answer, int) else JSONResponse(answer)
 
     def _token(self) -> Response:
         return JSONResponse({"token": TOKEN, "expires_at": _in_a_shift(), "agent": self.agent})

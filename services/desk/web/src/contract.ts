@@ -12,6 +12,8 @@ export type MatchKind = "one" | "several" | "none" | "withheld" | "colleague";
 export type Direction = "inbound" | "outbound" | "internal";
 export type Presentation = "allowed" | "withheld" | "unavailable";
 export type SourceStatus = "ok" | "late" | "failed";
+export type MatchedBy = "number" | "account" | "agent";
+export type DoNotCallReason = "hung_up" | "asked" | "wrong_number" | "foreign_number";
 export type CallEndReason =
   | "completed"
   | "abandoned"
@@ -41,6 +43,12 @@ export interface CallSummary {
 
 export interface Named {
   name: string;
+  source: string;
+}
+
+export interface Person {
+  name: string;
+  role: string | null;
   source: string;
 }
 
@@ -86,6 +94,34 @@ export interface PastCall {
   talk_seconds: number | null;
 }
 
+export interface Note {
+  id: string;
+  text: string;
+  author: string;
+  at: Timestamp;
+  call_id: string | null;
+}
+
+export interface DoNotCall {
+  reason: DoNotCallReason;
+  comment: string | null;
+  by: string;
+  at: Timestamp;
+}
+
+export interface BlackListed {
+  reason: string | null;
+  until: Timestamp | null;
+  by: string;
+  at: Timestamp;
+}
+
+export interface Attribute {
+  name: string;
+  value: string;
+  source: string;
+}
+
 export interface Callback {
   id: string;
   due_at: Timestamp | null;
@@ -100,18 +136,30 @@ export interface Link {
 
 export interface CallerProfile {
   customer_id: string | null;
+  source: string | null;
+  external_id: string | null;
+  kind: string | null;
+  matched_by: MatchedBy | null;
   name: string | null;
+  person: string | null;
   display_number: string | null;
   names: Named[];
-  people: Named[];
+  people: Person[];
   accounts: Account[];
   category: Category | null;
   manager: string | null;
   tags: string[];
+  preferences: Record<string, string>;
+  attributes: Attribute[];
+  origins: Record<string, string>;
+  do_not_call: DoNotCall | null;
+  black_listed: BlackListed | null;
 }
 
 export interface Candidate {
-  customer_id: string;
+  customer_id: string | null;
+  source: string;
+  external_id: string;
   name: string;
   why: string;
   score: number;
@@ -121,6 +169,12 @@ export interface Source {
   name: string;
   status: SourceStatus;
   ms: number;
+}
+
+export interface CardAction {
+  name: string;
+  method: string;
+  url: string;
 }
 
 export interface Card {
@@ -138,9 +192,11 @@ export interface Card {
   history: PastCall[];
   tickets: Ticket[];
   orders: Order[];
+  notes: Note[];
   callbacks: Callback[];
   links: Link[];
   sources: Source[];
+  actions: CardAction[];
   expires_at: Timestamp;
 }
 
@@ -177,7 +233,17 @@ export function isCard(value: unknown): value is Card {
   );
 }
 
-const LISTS = ["candidates", "history", "tickets", "orders", "callbacks", "links", "sources"] satisfies (keyof Card)[];
+const LISTS = [
+  "candidates",
+  "history",
+  "tickets",
+  "orders",
+  "notes",
+  "callbacks",
+  "links",
+  "sources",
+  "actions",
+] satisfies (keyof Card)[];
 
 /** The snapshot in a connect reply, or null if the reply carries something else. */
 export function asSnapshot(value: unknown): DeskSnapshot | null {

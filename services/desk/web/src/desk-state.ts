@@ -4,7 +4,8 @@
  * The rules: for a call the highest `rev` wins and everything older is ignored, also after the card is gone (the last
  * rev that a version of a call can have may come again, with newer contents); closing
  * is a state with a reason that stays readable for a while; a ring that is over is never shown; `expires_at` drops a
- * card whatever was heard; a snapshot replaces everything.
+ * card whatever was heard; a snapshot replaces everything. A card in which something is typed and not sent is closed as
+ * any other, but stays until it is sent or thrown away.
  */
 import type { Card, CloseReason, DeskSnapshot } from "./contract.ts";
 
@@ -45,6 +46,8 @@ export interface Desk {
   readonly recent: readonly RecentCall[];
   /** The highest revision heard of a call, also of calls that are gone. */
   readonly seen: ReadonlyMap<string, number>;
+  /** Calls whose card does not leave the screen, because something is typed in it. */
+  readonly kept: ReadonlySet<string>;
   /** Server clock minus the browser's, ms. */
   readonly clockOffset: number;
 }
@@ -54,9 +57,10 @@ export type Message =
   /** A connection is up: the desk as it is now, and what had been published before it and was missed here. */
   | { kind: "connected"; at: number; snapshot: DeskSnapshot; missed: readonly Card[] }
   | { kind: "cards"; at: number; cards: readonly Card[] }
+  | { kind: "kept"; at: number; calls: readonly string[] }
   | { kind: "tick"; at: number };
 
-export const EMPTY: Desk = { shown: [], recent: [], seen: new Map(), clockOffset: 0 };
+export const EMPTY: Desk = { shown: [], recent: [], seen: new Map(), kept: new Set(), clockOffset: 0 };
 
 export function reduce(desk: Desk, message: Message): Desk {
   switch (message.kind) {
@@ -64,6 +68,8 @@ export function reduce(desk: Desk, message: Message): Desk {
       return connected(desk, message.at, message.snapshot, message.missed);
     case "cards":
       return leave(latest(message.cards).reduce((d, card) => apply(d, card, message.at), desk), message.at);
+    case "kept":
+      return keep(desk, message.at, new Set(message.calls));
     case "tick":
       return leave(desk, message.at);
   }
@@ -104,20 +110,39 @@ function apply(desk: Desk, card: Card, at: number): Desk {
   return { ...desk, seen, shown: desk.shown.with(index, { card, leavesAt }) };
 }
 
+/** What is sent or thrown away leaves as if its call had just ended: what came of it can be read. */
+function keep(desk: Desk, at: number, kept: ReadonlySet<string>): Desk {
+  const released = (shown: Shown): boolean =>
+    shown.leavesAt !== null && desk.kept.has(shown.card.call_id) && !kept.has(shown.card.call_id);
+  const shown = desk.shown.map((one) => (released(one) ? { ...one, leavesAt: at + CLOSING_MS } : one));
+  return leave({ ...desk, kept, shown }, at);
+}
+
 /** Takes off the screen what has been closed for long enough, has expired, or is `gone`. */
 function leave(desk: Desk, at: number, gone: (shown: Shown) => boolean = () => false): Desk {
-  const leaving = desk.shown.filter(
+  const over = desk.shown.filter(
     (shown) =>
-      gone(shown) ||
-      (shown.leavesAt !== null && shown.leavesAt <= at) ||
-      Date.parse(shown.card.expires_at) <= at + desk.clockOffset,
+      gone(shown) || (shown.leavesAt === null ? expired(shown.card, at + desk.clockOffset) : shown.leavesAt <= at),
   );
-  if (leaving.length === 0) return desk;
+  const leaving = over.filter((shown) => !desk.kept.has(shown.card.call_id));
+  const staying = over.filter((shown) => desk.kept.has(shown.card.call_id) && shown.leavesAt === null);
+  if (leaving.length === 0 && staying.length === 0) return desk;
   return {
     ...desk,
-    shown: desk.shown.filter((shown) => !leaving.includes(shown)),
+    shown: desk.shown
+      .filter((shown) => !leaving.includes(shown))
+      .map((shown) => (staying.includes(shown) ? { card: unheard(shown.card), leavesAt: at } : shown)),
     recent: leaving.reduce((recent, { card }) => addRecent(recent, card, at), desk.recent),
   };
+}
+
+function expired(card: Card, serverNow: number): boolean {
+  return Date.parse(card.expires_at) <= serverNow;
+}
+
+/** It is over, and how it ended was not heard here. */
+function unheard(card: Card): Card {
+  return { ...card, state: "closed", close_reason: null };
 }
 
 function addRecent(recent: readonly RecentCall[], card: Card, at: number): RecentCall[] {

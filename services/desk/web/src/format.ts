@@ -62,3 +62,19 @@ export function money(amount: string, language: Language): string {
 export function safeUrl(url: string | null): string | null {
   return url !== null && /^https?:\/\//i.test(url) ? url : null;
 }
+
+// Hebrew, Arabic and their neighbours.
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+const [FIRST_STRONG_ISOLATE, POP_ISOLATE] = ["\u2068", "\u2069"];
+
+/** Text that cannot turn around what stands beside it, where there is no `<bdi>`. */
+export function isolated(text: string): string {
+  return RIGHT_TO_LEFT.test(text) ? FIRST_STRONG_ISOLATE + text + POP_ISOLATE : text;
+}
+
+/** `1 s`, `250 ms`: how long a machine took. */
+export function took(milliseconds: number, language: Language): string {
+  const [value, unit] = milliseconds < 950 ? [Math.round(milliseconds), "millisecond"] : [milliseconds / 1000, "second"];
+  const format = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 } as const;
+  return new Intl.NumberFormat(language, format).format(value);
+}

@@ -1,10 +1,22 @@
 /** How a caller is called on the screen: one place, so that card, bar, title and list agree. */
 import type { Card } from "./contract.ts";
+import { isolated } from "./format.ts";
 import type { Texts } from "./i18n/index.ts";
 
 /** The headline: the name to greet with, or what is known instead of it. */
 export function headline(card: Card, t: Texts): string {
-  return card.caller.name ?? number(card) ?? noNumber(card, t);
+  return card.caller.name ?? card.caller.person ?? number(card) ?? noNumber(card, t);
+}
+
+/** The same for where there is no markup: a title, a sentence for a screen reader. */
+export function plainHeadline(card: Card, t: Texts): string {
+  return isolated(headline(card, t));
+}
+
+/** Who speaks for the customer, if it is somebody else. */
+export function speaker(card: Card): string | null {
+  const { name, person } = card.caller;
+  return name !== null && person !== name ? person : null;
 }
 
 /** The number as people read it, or null if there is none to show. */
@@ -12,11 +24,16 @@ export function number(card: Card): string | null {
   return card.caller.display_number ?? card.call.number;
 }
 
+/** Who it is now, in one sentence: what a search or a pick has led to. */
+export function found(card: Card, t: Texts): string {
+  return card.match === "one" ? t.identify.done(plainHeadline(card, t)) : (kind(card, t) ?? plainHeadline(card, t));
+}
+
 /** Why there is no name, if there is none. */
 export function kind(card: Card, t: Texts): string | null {
   switch (card.match) {
     case "one":
-      return null;
+      return card.caller.matched_by === null ? null : t.matchedBy[card.caller.matched_by];
     case "several":
       return t.severalCustomers(String(card.candidates.length));
     case "none":

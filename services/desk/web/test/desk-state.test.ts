@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Card, CardState, CloseReason } from "../src/contract.ts";
+import type { Card } from "../src/contract.ts";
 import {
   CLOSING_MS,
   EMPTY,
@@ -12,54 +12,7 @@ import {
   type Desk,
   type Message,
 } from "../src/desk-state.ts";
-
-const T0 = Date.UTC(2026, 10, 21, 12, 0, 0);
-const iso = (ms: number): string => new Date(ms).toISOString();
-
-function card(call_id: string, rev: number, state: CardState = "ringing", reason: CloseReason | null = null): Card {
-  return {
-    call_id,
-    rev,
-    state,
-    close_reason: reason,
-    agent: "agent101",
-    call: {
-      pbx: "main",
-      direction: "inbound",
-      number: "+79031234567",
-      presentation: "allowed",
-      did: null,
-      queue: null,
-      digits: [],
-      started_at: iso(T0),
-      ringing_at: iso(T0),
-      answered_at: null,
-      ended_at: null,
-    },
-    match: "none",
-    caller: {
-      customer_id: null,
-      name: null,
-      display_number: null,
-      names: [],
-      people: [],
-      accounts: [],
-      category: null,
-      manager: null,
-      tags: [],
-    },
-    candidates: [],
-    greeting: null,
-    script: null,
-    history: [],
-    tickets: [],
-    orders: [],
-    callbacks: [],
-    links: [],
-    sources: [],
-    expires_at: iso(T0 + 120_000),
-  };
-}
+import { card, iso, T0 } from "./card.ts";
 
 const cards = (...list: Card[]): Message => ({ kind: "cards", at: T0, cards: list });
 const tick = (after: number): Message => ({ kind: "tick", at: T0 + after });
@@ -169,6 +122,34 @@ test("expires_at drops a card, on the server's clock", () => {
   assert.deepEqual(recents(gone), ["a unheard"]);
   // the browser is ten minutes behind, so by the server's clock the card is already too old
   assert.deepEqual(states(run(connected([card("a", 1)], [], T0 + 600_000))), []);
+});
+
+const kept = (after: number, ...calls: string[]): Message => ({ kind: "kept", at: T0 + after, calls });
+
+test("a card in which something is typed stays when its call is over, and leaves when it is sent", () => {
+  const over = run(cards(card("a", 1, "answered")), kept(0, "a"), cards(card("a", 2, "closed", "ended")));
+  const later = reduce(over, tick(CLOSING_MS * 100));
+  assert.deepEqual(states(later), ["a closed"]);
+  assert.deepEqual(recents(later), []);
+  assert.equal(reduce(later, tick(CLOSING_MS * 101)), later);
+  const sent = reduce(later, kept(CLOSING_MS * 101));
+  assert.deepEqual(states(sent), ["a closed"]);
+  assert.deepEqual(recents(reduce(sent, tick(CLOSING_MS * 102))), ["a ended"]);
+});
+
+test("a kept card whose end nobody heard is closed all the same", () => {
+  const talking = run(cards(card("a", 1, "answered")), kept(0, "a"));
+  for (const gone of [connected([]), tick(120_000)]) {
+    const desk = reduce(talking, gone);
+    assert.deepEqual(states(desk), ["a closed"]);
+    assert.equal(onScreen(desk)[0]?.close_reason, null);
+    assert.deepEqual(conversations(desk), []);
+  }
+});
+
+test("keeping a card that rings or talks changes nothing on the screen", () => {
+  const desk = run(cards(card("a", 1)), kept(0, "a"), kept(1));
+  assert.deepEqual(states(desk), ["a ringing"]);
 });
 
 test("clocks that are nearly the same count as the same", () => {

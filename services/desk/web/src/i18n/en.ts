@@ -1,4 +1,5 @@
-import type { CallEndReason, CloseReason, Direction, SourceStatus } from "../contract.ts";
+import type { ActionProblem } from "../actions.ts";
+import type { CallEndReason, CloseReason, Direction, DoNotCallReason, MatchedBy } from "../contract.ts";
 import type { Link } from "../push.ts";
 import type { SignInProblem } from "../session.ts";
 
@@ -22,6 +23,7 @@ export const en = {
     } satisfies Record<SignInProblem, string> as Record<SignInProblem, string>,
   },
   signOut: "Sign out",
+  signOutUnsent: "Something you typed has not been saved. Sign out and lose it?",
   extension: (number: string) => `ext. ${number}`,
 
   link: {
@@ -56,6 +58,7 @@ export const en = {
   calling: (name: string) => `Call: ${name}`,
   announceRinging: (direction: string, name: string, details: string) => `${direction} call. ${name}. ${details}`,
   announceClosed: (name: string, reason: string) => `${name}: ${reason}`,
+  announceCaller: (name: string, details: string) => [`The customer: ${name}`, details].filter(Boolean).join(". "),
 
   closed: {
     answered_elsewhere: "Answered by a colleague",
@@ -88,24 +91,110 @@ export const en = {
   digits: "Keys pressed",
   manager: "Personal manager",
   tags: "Tags",
-  people: "Behind this number",
   greeting: "Greeting",
   script: "Script",
   accounts: "Contracts",
   tickets: "Open tickets",
+  ticket: "Ticket",
   orders: "Orders",
+  order: "Order",
   history: "Last calls",
   callbacks: "Open callbacks",
   links: "Links",
+  details: "Details",
+  otherNames: "Other names",
+  more: (count: string) => `and ${count} more`,
   attempts: (count: string) => `Attempts: ${count}`,
   since: (when: string) => `since ${when}`,
   due: (when: string) => `by ${when}`,
-  source: (name: string) => `Source: ${name}`,
-  sourceProblems: {
-    ok: "",
-    late: "answers late, the card may still change",
-    failed: "did not answer, something may be missing here",
-  } satisfies Record<SourceStatus, string> as Record<SourceStatus, string>,
+  /** Our own tables, among the sources of a card. */
+  sourceNames: { customers: "our database" } as Record<string, string>,
+  from: "from",
+  speaks: (name: string) => `speaking: ${name}`,
+  matchedBy: {
+    number: null,
+    account: "found by contract number",
+    agent: "named in this call",
+  } satisfies Record<MatchedBy, string | null> as Record<MatchedBy, string | null>,
+  /** Fields of the caller, for the line that says who said them. */
+  fields: {
+    name: "name",
+    category: "category",
+    manager: "manager",
+    tags: "tags",
+    url: "link",
+    greet_as: "form of address",
+  } as Record<string, string>,
+
+  doNotCall: "Do not call",
+  doNotCallReasons: {
+    hung_up: "hung up on the introduction",
+    asked: "asked not to be called",
+    wrong_number: "wrong number",
+    foreign_number: "somebody else’s number",
+  } satisfies Record<DoNotCallReason, string> as Record<DoNotCallReason, string>,
+  blackListed: "Black list",
+  until: (when: string) => `until ${when}`,
+  by: (who: string) => `by ${who}`,
+
+  late: (source: string, took: string) => `${source} has not answered in ${took}; what comes later is added here`,
+  failed: (source: string) => `${source} did not answer, something may be missing here`,
+
+  notes: "Notes",
+  thisCall: "this call",
+  note: {
+    label: "Note",
+    placeholder: "What it was about, what was promised",
+    submit: "Save note",
+    done: "The note is saved",
+    noneYet: "No notes yet",
+    discard: "Throw away",
+    unsent: "This call is over, and what you typed is not saved yet.",
+  },
+  person: {
+    title: "How may I call you?",
+    name: "Name",
+    submit: "Save name",
+    done: (name: string) => `Speaking: ${name}`,
+  },
+  identify: {
+    title: "Who is it?",
+    pick: (name: string) => `This is ${name}`,
+    keys: (last: string) => `Keys 1–${last} pick`,
+    account: "Contract number",
+    submit: "Find",
+    done: (name: string) => `The customer: ${name}`,
+    noAccount: (account: string) => `Nobody has the contract ${account}. Ask again, digit by digit.`,
+    notInList: "Not in the list?",
+    wrong: "Not this customer?",
+    undo: "Not this customer",
+    undone: "Taken back",
+    remember: (number: string) => `Keep ${number} with this customer`,
+    remembered: "The number is kept",
+  },
+  customer: {
+    title: "New customer",
+    name: "Name",
+    nameCompany: "Company",
+    kind: "Who is it",
+    person: "Person",
+    company: "Company",
+    account: "Contract number, if any",
+    submit: "Create customer",
+    found: (name: string) => `The customer has been found: ${name}. What you typed is not saved anywhere.`,
+    discard: "Throw away",
+    done: (name: string) => `${name} is a customer now`,
+  },
+  sending: "Saving…",
+  problems: {
+    unreachable: "Not saved: the server does not answer. Your text is still here; try again.",
+    signed_out: "Not saved: your sign-in has ended. Your text is still here; sign in and try again.",
+    forbidden: "Not saved: you cannot change this call any more.",
+    gone: "Not saved: the server does not know this call or this customer any more.",
+    changed: "Not saved: the card has become another. Look at it and try again.",
+    refused: "Not saved: the server did not accept it.",
+    too_many: "Not saved: too many requests. Wait a moment and try again.",
+  } satisfies Record<ActionProblem, string> as Record<ActionProblem, string>,
 
   past: {
     completed: "talked",

@@ -1,19 +1,27 @@
 /** The page: holds the state, gives it to the parts. */
-import { html, LitElement, nothing, type TemplateResult } from "lit";
+import { html, LitElement, type TemplateResult } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
+import { ActionError, actionOf, actionUrl, perform, type ActionName } from "../actions.ts";
+import { announcements } from "../announce.ts";
 import type { Config } from "../config.ts";
 import type { Card } from "../contract.ts";
-import { conversations, EMPTY, onScreen, reduce, ringing, type Desk, type Message, type RecentCall } from "../desk-state.ts";
-import { clock, duration, time } from "../format.ts";
-import { chooseLanguage, LANGUAGES, texts, type Language, type Texts } from "../i18n/index.ts";
+import { conversations, EMPTY, onScreen, reduce, ringing, type Desk, type Message } from "../desk-state.ts";
+import { Drafts } from "../drafts.ts";
+import { time } from "../format.ts";
+import { chooseLanguage, texts, type Language, type Texts } from "../i18n/index.ts";
 import { Push, Unauthorised, type Link } from "../push.ts";
 import { refresh, SessionStore, SignInError, type Session } from "../session.ts";
 import { showInTab } from "../tab.ts";
-import { headline, kind, number, since } from "../who.ts";
+import { plainHeadline } from "../who.ts";
+import { bar } from "./bar.ts";
 import type { PaintedEvent } from "./card.ts";
+import type { CandidateList } from "./forms/candidates.ts";
+import type { Hands } from "./forms/form.ts";
 import { icons } from "./icons.ts";
+import { recent } from "./recent.ts";
 import type { SignedInEvent } from "./sign-in.ts";
+import { banner, top } from "./top.ts";
 import "./card.ts";
 import "./sign-in.ts";
 
@@ -30,13 +38,16 @@ export class CallcardDesk extends LitElement {
   @state() private link: Link = "connecting";
   @state() private now = Date.now();
   @state() private chosen: string | null = localStorage.getItem(LANGUAGE_KEY);
-  /** For screen readers: what rings, at once; what ended, when they are done with their sentence. */
+  /** For screen readers: what rings, at once; what changed, when they are done with their sentence. */
   @state() private urgent = "";
   @state() private calm = "";
 
   private readonly store = new SessionStore(sessionStorage);
+  private readonly drafts = new Drafts(sessionStorage);
+  private readonly hands: Hands = { drafts: this.drafts, act: (card, name, body) => this.act(card, name, body) };
   private push: Push | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
+  private focused: Element | null = null;
 
   // One style sheet for the page; the sign-in form must be in the page itself for password managers.
   protected override createRenderRoot(): HTMLElement {
@@ -46,12 +57,17 @@ export class CallcardDesk extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.timer = setInterval(() => this.receive({ kind: "tick", at: Date.now() }), TICK_MS);
+    this.drafts.onCalls = (calls) => this.receive({ kind: "kept", at: Date.now(), calls });
+    addEventListener("keydown", this.keydown);
+    addEventListener("beforeunload", this.beforeUnload);
     const session = this.store.load(Date.now());
     if (session) this.begin(session);
   }
 
   override disconnectedCallback(): void {
     clearInterval(this.timer);
+    removeEventListener("keydown", this.keydown);
+    removeEventListener("beforeunload", this.beforeUnload);
     this.push?.stop();
     super.disconnectedCallback();
   }
@@ -65,6 +81,7 @@ export class CallcardDesk extends LitElement {
     this.keep(session);
     this.sessionEnded = false;
     this.desk = EMPTY;
+    this.drafts.open(session.agent.login);
     this.link = "connecting";
     const tokens = {
       current: () => this.session?.token ?? "",
@@ -85,14 +102,20 @@ export class CallcardDesk extends LitElement {
     this.querySelector("main")?.focus();
   }
 
+  /** What is typed outlives a sign-in that ended by itself; an agent who signs out leaves nothing behind. */
   private end(bySystem: boolean): void {
     this.push?.stop();
     this.push = null;
     this.store.clear();
+    if (!bySystem) this.drafts.forget();
     this.session = null;
     this.sessionEnded = bySystem;
     this.desk = EMPTY;
     this.urgent = this.calm = "";
+  }
+
+  private signOut(): void {
+    if (!this.drafts.any || confirm(texts(this.language).signOutUnsent)) this.end(false);
   }
 
   private keep(session: Session): void {
@@ -112,28 +135,49 @@ export class CallcardDesk extends LitElement {
     }
   }
 
+  /** Raises `ActionError`. The answer and the push carry the same card; whichever comes first is shown. */
+  private async act(card: Card, name: ActionName, body: object): Promise<Card> {
+    const action = actionOf(card, name);
+    if (action === null || this.session === null) throw new ActionError("gone");
+    const url = actionUrl(action, this.config.apiUrl, location.href);
+    try {
+      const answer = await perform(url, action, this.session.token, body);
+      this.receive({ kind: "cards", at: Date.now(), cards: [answer] });
+      return answer;
+    } catch (error) {
+      if (error instanceof ActionError && error.problem === "signed_out") this.end(true);
+      throw error;
+    }
+  }
+
   private receive(message: Message): void {
     const before = this.desk;
     this.now = message.at;
     this.desk = reduce(before, message);
-    this.announce(before);
+    const { urgent, calm } = announcements(before, this.desk, texts(this.language));
+    if (urgent !== null) this.urgent = urgent;
+    if (calm !== null) this.calm = calm;
   }
 
-  /** Says to a screen reader what changed: a new ring, an end. */
-  private announce(before: Desk): void {
-    if (before.shown === this.desk.shown) return;
-    const t = texts(this.language);
-    const known = new Map(onScreen(before).map((card) => [card.call_id, card.state]));
-    for (const card of onScreen(this.desk)) {
-      if (known.get(card.call_id) === card.state) continue;
-      if (card.state === "ringing") {
-        const details = [kind(card, t), card.caller.category?.label, card.call.queue].filter(Boolean).join(", ");
-        this.urgent = t.announceRinging(t.direction[card.call.direction], headline(card, t), details);
-      }
-      if (card.state === "closed") {
-        this.calm = t.announceClosed(headline(card, t), t.closed[card.close_reason ?? "ended"]);
-      }
+  /** The keys 1 to 9 pick one of several customers, while nobody types. */
+  private readonly keydown = (event: KeyboardEvent): void => {
+    const target = event.target as Element;
+    if (!/^[1-9]$/.test(event.key) || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+    if (target.closest("input, textarea, select, [contenteditable]")) return;
+    const lists = [...this.querySelectorAll<CandidateList>("candidate-list")].filter((list) => list.takesKeys);
+    // Two such conversations at once: nobody can tell which one is meant.
+    if (lists.length === 1) lists[0]?.key(Number(event.key));
+  };
+
+  /** A call that is over does not come back after a reload, and what was typed about it would be gone. */
+  private readonly beforeUnload = (event: BeforeUnloadEvent): void => {
+    if (onScreen(this.desk).some((card) => card.state === "closed" && this.desk.kept.has(card.call_id))) {
+      event.preventDefault();
     }
+  };
+
+  protected override willUpdate(): void {
+    this.focused = document.activeElement;
   }
 
   protected override updated(): void {
@@ -142,56 +186,31 @@ export class CallcardDesk extends LitElement {
     showInTab(
       ringing(this.desk)
         .filter((card) => card.call.direction !== "outbound")
-        .map((card) => t.calling(headline(card, t))),
+        .map((card) => t.calling(plainHeadline(card, t))),
       t.product,
       this.now,
     );
+    // A card that another takes the place of is moved in the page, and what is moved loses the focus.
+    if (this.focused instanceof HTMLElement && this.focused !== document.activeElement && this.contains(this.focused)) {
+      this.focused.focus({ preventScroll: true });
+    }
+    this.focused = null;
   }
 
   protected override render(): TemplateResult {
     const t = texts(this.language);
+    const head = {
+      agent: this.session?.agent ?? null,
+      link: this.link,
+      language: this.language,
+      choose: (language: Language) => this.choose(language),
+      signOut: () => this.signOut(),
+    };
     return html`
-      ${this.header(t)}
+      ${top(head, t)}
       ${this.session ? this.workplace(t) : this.signedOut()}
       <div class="visually-hidden" aria-live="assertive" aria-atomic="true">${this.urgent}</div>
       <div class="visually-hidden" aria-live="polite" aria-atomic="true">${this.calm}</div>
-    `;
-  }
-
-  private header(t: Texts): TemplateResult {
-    const agent = this.session?.agent;
-    return html`
-      <header class="top">
-        <span class="brand"><img src="/favicon.svg" alt="" width="24" height="24" />${t.product}</span>
-        ${agent
-          ? html`
-              <span class="agent">
-                <strong>${agent.name}</strong>
-                ${agent.extension ? html`<span class="muted">${t.extension(agent.extension)}</span>` : nothing}
-              </span>
-              <span class="link" data-link=${this.link}>${t.link[this.link]}</span>
-            `
-          : nothing}
-        <span class="top-end">
-          <span class="languages" role="group" aria-label=${t.language}>
-            ${LANGUAGES.map(
-              (language) => html`
-                <button
-                  type="button"
-                  lang=${language}
-                  title=${t.languages[language]}
-                  aria-label=${t.languages[language]}
-                  aria-pressed=${language === this.language}
-                  @click=${() => this.choose(language)}
-                >
-                  ${language.toUpperCase()}
-                </button>
-              `,
-            )}
-          </span>
-          ${agent ? html`<button type="button" @click=${() => this.end(false)}>${t.signOut}</button>` : nothing}
-        </span>
-      </header>
     `;
   }
 
@@ -216,7 +235,7 @@ export class CallcardDesk extends LitElement {
   private workplace(t: Texts): TemplateResult {
     const cards = onScreen(this.desk);
     return html`
-      ${this.banner(t)}
+      ${banner(this.link, t)}
       <div class="workplace">
         <main tabindex="-1" aria-label=${t.desk} @card-painted=${(event: PaintedEvent) => this.painted(event.card)}>
           ${cards.length === 0
@@ -230,31 +249,20 @@ export class CallcardDesk extends LitElement {
                       .card=${card}
                       .language=${this.language}
                       .now=${this.now + this.desk.clockOffset}
+                      .hands=${this.hands}
+                      .kept=${this.desk.kept.has(card.call_id)}
                     ></call-card>`,
                 )}
               </div>`}
         </main>
-        <aside class="recent" aria-labelledby="recent-title">${this.recent(t)}</aside>
+        ${recent(this.desk.recent, this.language, t)}
       </div>
-      ${this.bar(t)}
+      ${bar(conversations(this.desk), this.now + this.desk.clockOffset, t)}
     `;
   }
 
   private painted(card: Card): void {
     this.push?.shown(card, new Date());
-  }
-
-  private banner(t: Texts): TemplateResult {
-    const { banner } = t;
-    const content =
-      this.link === "reconnecting"
-        ? html`${icons.warning}<span><strong>${banner.reconnecting}</strong> ${banner.reconnectingHint}</span>`
-        : this.link === "stopped"
-          ? html`${icons.warning}<span><strong>${banner.stopped}</strong> ${banner.stoppedHint}</span>
-              <button type="button" @click=${() => location.reload()}>${banner.reload}</button>`
-          : nothing;
-    // The region itself is always there: one that comes with its text is not read out.
-    return html`<div class="banner" role="status" ?data-on=${content !== nothing}>${content}</div>`;
   }
 
   private waiting(t: Texts): TemplateResult {
@@ -271,58 +279,6 @@ export class CallcardDesk extends LitElement {
         <p class="muted">${advice}</p>
         <p class="waiting-clock">${time(new Date(this.now), this.language)}</p>
       </section>
-    `;
-  }
-
-  private recent(t: Texts): TemplateResult {
-    const { recent } = this.desk;
-    return html`
-      <h2 id="recent-title">${t.recent}</h2>
-      ${recent.length === 0
-        ? html`<p class="muted">${t.recentNone}</p>`
-        : html`<ul>
-            ${recent.map((call) => html`<li>${this.recentCall(call, t)}</li>`)}
-          </ul>`}
-    `;
-  }
-
-  private recentCall({ card, reason, at }: RecentCall, t: Texts): TemplateResult {
-    const who = headline(card, t);
-    const shown = number(card);
-    const { answered_at, ended_at } = card.call;
-    const seconds = answered_at && ended_at ? (Date.parse(ended_at) - Date.parse(answered_at)) / 1000 : 0;
-    const when = new Date(ended_at ?? at);
-    return html`
-      <span class="recent-who">${who}</span>
-      <time class="recent-time" datetime=${when.toISOString()}>${time(when, this.language)}</time>
-      ${shown && shown !== who ? html`<span class="recent-number muted">${shown}</span>` : nothing}
-      <span class="recent-reason muted">
-        ${reason ? t.closed[reason] : t.closedUnheard}${seconds >= 1 ? `, ${duration(seconds, this.language)}` : ""}
-      </span>
-    `;
-  }
-
-  /** The customer's name stays in sight for the whole conversation, wherever the page is scrolled to. */
-  private bar(t: Texts): TemplateResult | typeof nothing {
-    const talking = conversations(this.desk);
-    if (talking.length === 0) return nothing;
-    const now = this.now + this.desk.clockOffset;
-    return html`
-      <footer class="bar" aria-label=${t.currentCall}>
-        ${talking.map((card) => {
-          const who = headline(card, t);
-          const shown = number(card);
-          return html`
-            <p data-state=${card.state}>
-              ${card.state === "held" ? icons.held : icons.answered}
-              <strong>${who}</strong>
-              ${shown && shown !== who ? html`<span class="bar-number">${shown}</span>` : nothing}
-              <span class="bar-state">${card.state === "held" ? t.state.held : t.state.answered}</span>
-              <span class="bar-clock">${clock(now - since(card))}</span>
-            </p>
-          `;
-        })}
-      </footer>
     `;
   }
 }

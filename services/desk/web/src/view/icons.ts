@@ -15,4 +15,6 @@ export const icons = {
   closed: icon(svg`<path d="m5 12.500 4.500 4.500L19 7.500" />`),
   waiting: icon(svg`<path d=${HANDSET} />`),
   warning: icon(svg`<path d="M12 4 2.800 20h18.400L12 4ZM12 10v4.500M12 17.200v.3" />`),
+  forbidden: icon(svg`<circle cx="12" cy="12" r="8.500" /><path d="m6.200 6.200 11.600 11.600" />`),
+  clock: icon(svg`<circle cx="12" cy="12" r="8.500" /><path d="M12 7v5l3.500 2" />`),
 };

@@ -1,0 +1,100 @@
+/** What all forms of a card have in common: what is typed stays, sending says what came of it, one thing at a time. */
+import { html, LitElement, nothing, type TemplateResult } from "lit";
+import { property, state } from "lit/decorators.js";
+import { ActionError, type ActionName } from "../../actions.ts";
+import type { Card } from "../../contract.ts";
+import type { Drafts } from "../../drafts.ts";
+import { texts, type Language, type Texts } from "../../i18n/index.ts";
+
+/** What the desk does for the parts of a card. */
+export interface Hands {
+  readonly drafts: Drafts;
+  /** Sends it and shows the card that comes back. Raises `ActionError`. */
+  act(card: Card, name: ActionName, body: object): Promise<Card>;
+}
+
+export abstract class CardForm extends LitElement {
+  @property({ attribute: false }) card!: Card;
+  @property({ attribute: false }) language!: Language;
+  @property({ attribute: false }) hands!: Hands;
+  @state() protected busy = false;
+  @state() protected error: ActionError | null = null;
+  @state() private done = "";
+
+  // One style sheet for the page, and the parts are within reach of the browser's own tools (find, translate).
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected get t(): Texts {
+    return texts(this.language);
+  }
+
+  /** Its fields get what was typed before; after that their contents are the agent's alone, no render touches them. */
+  protected override firstUpdated(): void {
+    for (const field of this.fields()) field.value = this.hands.drafts.get(this.card.call_id, field.name);
+  }
+
+  /** For `@input` of the form: what is typed is kept at once. */
+  protected readonly keep = (event: Event): void => {
+    const field = event.target as HTMLInputElement | HTMLTextAreaElement;
+    if (!isText(field)) return;
+    this.hands.drafts.set(this.card.call_id, field.name, field.value);
+    this.done = "";
+  };
+
+  protected value(name: string): string {
+    return this.fields().find((field) => field.name === name)?.value.trim() ?? "";
+  }
+
+  /** The fields are empty again, and nothing of them is kept. What is around the form hears `form-cleared`. */
+  protected clear(fields = this.fields()): void {
+    for (const field of fields) field.value = "";
+    this.hands.drafts.clear(this.card.call_id, ...fields.map((field) => field.name));
+    this.dispatchEvent(new Event("form-cleared", { bubbles: true }));
+  }
+
+  /**
+   * `done`: what to say when it worked. `sent`: the fields that it takes along; what was typed in them meanwhile stays.
+   * The agent's focus stays where it is, or goes to the name if its form is gone.
+   */
+  protected async send(name: ActionName, body: object, done: (card: Card) => string, ...sent: string[]): Promise<void> {
+    if (this.busy) return;
+    const before = this.fields().map((field) => [field, field.value] as const);
+    this.busy = true;
+    this.error = null;
+    this.done = "";
+    const article = this.closest("article");
+    try {
+      const card = await this.hands.act(this.card, name, body);
+      this.done = done(card);
+      this.clear(before.flatMap(([field, text]) => (sent.includes(field.name) && field.value === text ? [field] : [])));
+    } catch (error) {
+      this.error = error instanceof ActionError ? error : new ActionError("refused", String(error));
+    } finally {
+      this.busy = false;
+      await this.updateComplete;
+      if (document.activeElement === document.body) article?.querySelector("h2")?.focus();
+    }
+  }
+
+  /** The line under a form; always there, since a live region that comes with its text is not read out. */
+  protected outcome(): TemplateResult {
+    const said = this.busy ? this.t.sending : this.error ? this.sentence(this.error) : this.done || nothing;
+    return html`<p class="form-outcome" role="status" data-tone=${this.error ? "error" : "done"}>${said}</p>`;
+  }
+
+  /** Ours in the agent's language; what the server says of a refusal is added. A form may know better. */
+  protected sentence(error: ActionError): string {
+    const ours = this.t.problems[error.problem];
+    return error.problem === "refused" && error.detail ? `${ours} ${error.detail}` : ours;
+  }
+
+  private fields(): (HTMLInputElement | HTMLTextAreaElement)[] {
+    return [...this.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("input, textarea")].filter(isText);
+  }
+}
+
+function isText(field: HTMLInputElement | HTMLTextAreaElement): boolean {
+  return field.type === "text" || field.type === "textarea";
+}

@@ -1,0 +1,78 @@
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { customElement, state } from "lit/decorators.js";
+import { actionOf } from "../../actions.ts";
+import { number } from "../../who.ts";
+import { CardForm } from "./form.ts";
+import "./account.ts";
+import "./candidates.ts";
+import { CUSTOMER_FIELDS } from "./customer.ts";
+
+/**
+ * Who is it? Open where nobody knows, folded where somebody does. All parts are always in the page: what is typed in one
+ * of them is not gone because a source answers late or a colleague knows the caller.
+ */
+@customElement("identify-caller")
+export class IdentifyCaller extends CardForm {
+  @state() private open = false;
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    const before = changed.get("card");
+    if (before === undefined || before.match === this.card.match) return;
+    // Somebody knows now: fold, unless the agent is in the middle of it.
+    this.open = this.contains(document.activeElement) && this.card.match !== "several" && this.typed;
+  }
+
+  protected override render(): TemplateResult {
+    const { card, language, hands } = this;
+    const t = this.t.identify;
+    const unknown = card.match === "none" || card.match === "withheld";
+    const several = card.match === "several";
+    const shown = unknown || this.open || this.typed;
+    const id = `identify-${card.call_id}`;
+    return html`
+      <section class="identify" data-match=${card.match} aria-label=${t.title}>
+        <div ?hidden=${!several && !shown}>
+          <candidate-list .card=${card} .language=${language} .hands=${hands}></candidate-list>
+        </div>
+        <div class="identify-actions" ?hidden=${unknown}>
+          ${several ? nothing : this.remember()}
+          ${!several && this.said
+            ? html`<button type="button" @click=${() => this.send("identify", {}, () => t.undone)}>${t.undo}</button>`
+            : html`<button type="button" class="quiet" aria-expanded=${shown} aria-controls=${id} @click=${() => (this.open = !shown)}>
+                ${several ? t.notInList : t.wrong}
+              </button>`}
+        </div>
+        ${this.outcome()}
+        <div class="identify-forms" id=${id} ?hidden=${!shown} @form-cleared=${() => this.requestUpdate()}>
+          <account-form .card=${card} .language=${language} .hands=${hands}></account-form>
+          ${(actionOf(card, "customer") && card.match !== "one") || this.typedIn(...CUSTOMER_FIELDS)
+            ? html`<customer-form .card=${card} .language=${language} .hands=${hands}></customer-form>`
+            : nothing}
+        </div>
+      </section>
+    `;
+  }
+
+  private get typed(): boolean {
+    return this.typedIn("account", ...CUSTOMER_FIELDS);
+  }
+
+  private typedIn(...fields: readonly string[]): boolean {
+    return fields.some((field) => this.hands.drafts.get(this.card.call_id, field) !== "");
+  }
+
+  /** Somebody said in this call who it is: that can be taken back. */
+  private get said(): boolean {
+    const by = this.card.caller.matched_by;
+    return by === "agent" || by === "account";
+  }
+
+  private remember(): TemplateResult | typeof nothing {
+    const shown = number(this.card);
+    if (!actionOf(this.card, "number") || shown === null || !this.said) return nothing;
+    const t = this.t.identify;
+    return html`<button type="button" @click=${() => this.send("number", {}, () => t.remembered)}>
+      ${t.remember(shown)}
+    </button>`;
+  }
+}
