@@ -1,11 +1,15 @@
 """`callcard demo`: everything, with a simulated PBX and sample customers, to look at."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 import uvloop
 
+from card_api.api_keys.repository import ApiKeyRepository
+from card_api.api_keys.scopes import SCOPES
+from card_api.api_keys.service import ApiKeyService
 from services.cli.output import console
 from services.cli.passwords import new_password
 from services.front import PortTaken, listen
@@ -25,6 +29,8 @@ Examples:
 
   callcard demo --calls-per-minute 30  a busy day"""
 
+# All that a CRM does; nobody administers a demo over REST.
+_SCOPES = tuple(name for name in SCOPES if name != "admin")
 # Ports to try when the wanted one is taken: a demo should start, not explain.
 _OTHER_PORTS = 20
 
@@ -53,7 +59,12 @@ def demo(
         configure_logging(settings.log_level, "json", log)
         password = kept_secret(settings.data_dir / "demo-password", new_password)
         status.update("Preparing the database and the sample customers …")
-        runner.run(_prepare(at, password))
+        key_file = settings.data_dir / "api-key"
+        known = key_file.read_text().strip() if key_file.exists() else ""
+        key = runner.run(_prepare(at, password, known))
+        if key != known:
+            key_file.unlink(missing_ok=True)
+            kept_secret(key_file, lambda: key)
         status.update("Starting the simulated PBX and Callcard …")
 
         async def ready(address: str) -> None:
@@ -61,7 +72,7 @@ def demo(
             out.print(f"\n  [bold]Callcard is running:[/]  [bold cyan]{address}/[/]\n")
             out.print(f"  Sign in as [bold]101[/] (or 102, 103, 104), password [bold]{password}[/]")
             out.print("  The phone rings in a few seconds, and again and again.\n")
-            out.print(f"  REST API   {address}/docs", soft_wrap=True)
+            out.print(f"  REST API   {address}/docs, its key in {key_file}", soft_wrap=True)
             out.print(f"  Log        {log_path}", soft_wrap=True)
             out.print(
                 f"  Data       {settings.data_dir}, for --demo of the other commands too", soft_wrap=True
@@ -109,10 +120,14 @@ def _free(host: str, wanted: int) -> int:
     return wanted
 
 
-async def _prepare(at: Servers, password: str) -> None:
+async def _prepare(at: Servers, password: str, known_key: str) -> str:
+    """Returns the API key for trying the README's commands: the known one as long as the demo's data are there."""
     await upgrade(at.database_url)
     engine = create_engine(at.database_url)
     try:
         await load_samples(engine, password)
+        keys = ApiKeyService(ApiKeyRepository(engine), lambda: datetime.now(UTC))
+        known = known_key and await keys.verify(known_key) is not None
+        return known_key if known else await keys.create("demo", _SCOPES)
     finally:
         await engine.dispose()
