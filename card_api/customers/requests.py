@@ -1,6 +1,6 @@
 """What the customers' routes take and give beside customers themselves."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, StringConstraints
@@ -122,3 +122,15 @@ class Erased(Contract):
     """What an erasure took away: how many rows of which kind."""
 
     removed: dict[str, int]
+
+
+class PersonExport(Contract):
+    """Rows as they are in the tables."""
+
+    customers: list[Customer]
+    notes: list[dict[str, Any]]
+    call_identities: list[dict[str, Any]]
+    do_not_call: list[dict[str, Any]]
+    black_list: list[dict[str, Any]]
+    audit: list[dict[str, Any]]
+    calls: list[dict[str, Any]]

@@ -4,12 +4,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fastapi import APIRouter
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from card_api.audit.service import AuditService
 from card_api.auth.access import Access
 from card_api.customers.categories_router import categories_router
 from card_api.customers.category_service import CategoryService
+from card_api.customers.erasure.redis import CardHistories
+from card_api.customers.erasure.router import erasure_router
+from card_api.customers.erasure.service import ErasureService
+from card_api.customers.erasure.subject import SubjectExport
 from card_api.customers.note_service import NoteService
 from card_api.customers.notes_router import notes_router
 from card_api.customers.number_service import NumberList
@@ -27,14 +32,17 @@ def customers(
     access: Access,
     outbox: Outbox,
     idempotency: Idempotency,
+    redis: Redis,
     country: str,
     now: Callable[[], datetime],
 ) -> tuple[APIRouter, ...]:
     """Mount these after the bulk router. `country`: of numbers without a country code."""
     service = CustomerService(engine, audit, outbox, country, now)
+    erasure = ErasureService(engine, outbox, CardHistories(redis), now)
     return (
         customers_router(service, idempotency, access, country),
         notes_router(NoteService(engine, audit, now), idempotency, access),
+        erasure_router(erasure, SubjectExport(engine, now), idempotency, access),
         categories_router(CategoryService(engine, now), access),
         do_not_call_router(NumberList(engine, DO_NOT_CALL, audit, country, now), access),
         black_list_router(NumberList(engine, BLACK_LIST, audit, country, now), access),

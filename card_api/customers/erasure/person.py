@@ -1,0 +1,79 @@
+"""Whom it is about: SQL that finds what belongs to this person and to nobody else."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Text, Uuid, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import text
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A customer with all records merged into it. `numbers` (E.164) and `accounts` (contract numbers): those that no
+    other customer has. `call_ids`: calls of these numbers, and those in which somebody said that it was this customer.
+    A call of a shared number may have been the other's: it is not among them unless somebody said so."""
+
+    id: UUID
+    ids: tuple[UUID, ...]
+    names: tuple[str, ...]
+    numbers: tuple[str, ...]
+    accounts: tuple[str, ...]
+    call_ids: tuple[str, ...]
+
+    @property
+    def pseudonym(self) -> str:
+        """What the audit log calls them afterwards: an id that leads to nobody any more."""
+        return str(self.id)
+
+
+Eraser = Callable[[AsyncConnection, Person], Awaitable[dict[str, int]]]
+"""Takes out what one place keeps of a person, in the transaction of the connection: what → how many."""
+
+_IDS = bindparam("ids", type_=ARRAY(Uuid))
+_NAMES = text(
+    """
+    select name from customers where id = any(:ids) union select greet_as from customers where id = any(:ids)
+    union select name from customer_names where customer_id = any(:ids)
+    union select name from customer_people where customer_id = any(:ids)
+    """
+).bindparams(_IDS)
+_NUMBERS = text(
+    """
+    select distinct p.e164 from customer_phones p where p.customer_id = any(:ids) and p.e164 is not null
+    and not exists (select from customer_phones o where o.e164 = p.e164 and o.customer_id <> all(:ids))
+    """
+).bindparams(_IDS)
+_ACCOUNTS = text(
+    """
+    select distinct a.number from accounts a where a.customer_id = any(:ids)
+    and not exists (select from accounts o where o.number = a.number and o.customer_id <> all(:ids))
+    """
+).bindparams(_IDS)
+_CALLS = text(
+    """
+    select call_id from calls where customer_number = any(:numbers)
+    union select call_id from call_identities where customer_id = any(:ids)
+    """
+).bindparams(_IDS, bindparam("numbers", type_=ARRAY(Text)))
+
+
+async def find_person(connection: AsyncConnection, id_: UUID, ids: Sequence[UUID]) -> Person:
+    """`ids`: the record `id_` and all that are merged into it."""
+    those = {"ids": list(ids)}
+
+    async def texts(statement: object, **more: object) -> tuple[str, ...]:
+        found = await connection.execute(statement, {**those, **more})  # type: ignore[call-overload]
+        return tuple(sorted(value for value in found.scalars() if value))
+
+    numbers = await texts(_NUMBERS)
+    return Person(
+        id_,
+        tuple(ids),
+        await texts(_NAMES),
+        numbers,
+        await texts(_ACCOUNTS),
+        await texts(_CALLS, numbers=list(numbers)),
+    )

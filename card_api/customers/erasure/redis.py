@@ -1,0 +1,34 @@
+"""What Redis still says of a person after their rows are gone: the last cards of each agent, kept for tabs that were
+away for a moment."""
+
+import asyncio
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.observability import logger
+from shared.push import agent_channel, bus_name
+
+# In our network Redis answers in a millisecond; who erases does not wait for one that is away.
+_SECONDS = 3.0
+
+
+class CardHistories:
+    """`clear` forgets the histories of all agents' channels: a tab that comes back then gets its desk as it is, and
+    nothing that is over. Open cards are not touched; there are none of a person who is being erased."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._log = logger("erasure")
+
+    async def clear(self) -> None:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                pattern = f"{bus_name(agent_channel('*'))}:history"
+                keys = [key async for key in self._redis.scan_iter(pattern, count=1000)]
+                for key in keys:  # each in a slot of its own of a cluster
+                    await self._redis.unlink(key)
+        except (RedisError, OSError, TimeoutError):
+            self._log.warning(
+                "redis is away: the last cards of agents stay in it until they expire by themselves"
+            )

@@ -1,0 +1,110 @@
+"""Erasing a person: everything in one transaction, and one audit entry that says that it was done."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.expression import text
+
+from card_api.audit.repository import AuditEntry, write_audit
+from card_api.customers.actor import Actor
+from card_api.customers.erasure.erasers import ERASERS, audit
+from card_api.customers.erasure.person import Eraser, Person, find_person
+from card_api.customers.erasure.redis import CardHistories
+from card_api.customers.locks import Head, lock, lock_group
+from card_api.events.outbox import Event, EventType, Outbox
+from card_api.transaction import transaction
+from shared.errors import Conflict, NotFound, Problem
+from shared.observability import logger
+
+# A person is erased once in a while, and the audit log is read whole for it: that may take longer than a request of
+# every day may (shared.db).
+_STATEMENT_MS = 600_000
+# A call that goes on says the number again with its next update. One that is open for longer than this is a call whose
+# end nobody has heard; a person's right does not wait for it.
+_GOES_ON = timedelta(hours=12)
+# Who looked at whom waits in the memory of each process for a moment before it is written (card_api.audit.service).
+_QUEUED_SECONDS = 1.0
+
+_TIMEOUT = text("select set_config('statement_timeout', :ms, true)")
+_OPEN = text(
+    """
+    select call_id from calls where call_id = any(:call_ids) and state <> 'ended' and started_at > :since
+    order by started_at limit 1
+    """
+).bindparams(bindparam("call_ids", type_=ARRAY(Text)))
+
+
+class ErasureService:
+    """`erasers`: those of other domains, before ours."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        outbox: Outbox,
+        histories: CardHistories,
+        now: Callable[[], datetime],
+        erasers: Sequence[Eraser] = (),
+    ) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._histories = histories
+        self._now = now
+        self._erasers = (*erasers, *ERASERS)
+        self._log = logger("erasure")
+
+    async def erase(
+        self, connection: AsyncConnection, actor: Actor, id_: UUID
+    ) -> tuple[Person, dict[str, int]]:
+        """Who it was, and what was taken out, by kind. Raises `NotFound`, and `Conflict` while the person is on the
+        phone. After the commit: `finish`."""
+        await connection.execute(_TIMEOUT, {"ms": str(_STATEMENT_MS)})
+        person, heads = await group_of(connection, id_)
+        going_on = await connection.scalar(
+            _OPEN, {"call_ids": list(person.call_ids), "since": self._now() - _GOES_ON}
+        )
+        if going_on is not None:
+            raise Conflict(f"A call of this person is going on ({going_on}). Erase them when it is over.")
+        removed: dict[str, int] = {}
+        for eraser in self._erasers:
+            removed |= await eraser(connection, person)
+        now = self._now()
+        gone = [
+            Event(
+                EventType.CUSTOMER_DELETED,
+                now,
+                {"id": str(h.id), "source": h.source, "external_id": h.external_id},
+            )
+            for h in heads
+        ]
+        await self._outbox.add(connection, gone)
+        entry = AuditEntry(
+            now, actor.kind, actor.audit, "customer.erased", person.pseudonym, {"removed": removed}
+        )
+        await write_audit(connection, [entry])
+        return person, removed
+
+    async def finish(self, person: Person) -> None:
+        """What was outside the tables when they were searched. Raises nothing: the person is erased."""
+        await self._histories.clear()
+        await asyncio.sleep(_QUEUED_SECONDS)
+        try:
+            async with transaction(self._engine) as connection:
+                await connection.execute(_TIMEOUT, {"ms": str(_STATEMENT_MS)})
+                await audit(connection, person)
+        except Problem as error:
+            self._log.error("the audit log was not searched again after an erasure", reason=error.detail)
+
+
+async def group_of(connection: AsyncConnection, id_: UUID) -> tuple[Person, list[Head]]:
+    """The person that this record is a part of, with the records, which are locked. Raises `NotFound`."""
+    head = (await lock(connection, [id_])).get(id_)
+    if head is None:
+        raise NotFound(f"No customer {id_} is known.")
+    survivor = head.merged_into or id_
+    heads = await lock_group(connection, survivor)
+    return await find_person(connection, survivor, [h.id for h in heads]), heads
