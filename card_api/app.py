@@ -186,7 +186,7 @@ async def card_api(
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             webhooks_router(hooks, access),
-            *customers(engine, audit, access, outbox, idempotency, settings.country, now),
+            *customers(engine, audit, access, outbox, idempotency, redis, settings.country, now),
             pbx_router(links, FloorService(redis, links), access),
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
