@@ -24,6 +24,13 @@ _COMMANDS = {
     "db": ("services.cli.admin", "db", "The database's schema."),
     "agent": ("services.cli.admin", "agent", "Agents: who signs in, and whose phone is whose."),
     "apikey": ("services.cli.apikeys", "apikey", "Keys for other systems (CRM) to call the REST API."),
+    "customers": ("services.cli.customers", "app", "Customers: load them from a file, write them to one."),
+    "sample": (
+        "services.cli.sample",
+        "sample",
+        "Customers and calls that are nobody's, as many as you like: to try and to measure.",
+    ),
+    "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
     "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }
 
