@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from httpx import AsyncClient
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -86,7 +85,9 @@ async def test_each_rings_with_a_card_and_is_kept(
 
     async def audited() -> bool:
         async with engine.connect() as connection:
-            read = text("select count(distinct detail ->> 'call_id') from audit_log where action = 'card.read'")
+            read = text(
+                "select count(distinct detail ->> 'call_id') from audit_log where action = 'card.read'"
+            )
             return await connection.scalar(read) == len(told)
 
     assert await until(audited), "no caller id keeps the audit log from being written"
@@ -94,12 +95,10 @@ async def test_each_rings_with_a_card_and_is_kept(
         assert await connection.scalar(text("select count(*) from customers")), "the table is still there"
 
 
-@pytest.mark.parametrize("raw", [raw for raw in HOSTILE if sendable(raw)], ids=lambda raw: ascii(raw)[:40])
-async def test_the_look_up_by_key_answers_or_says_what_is_wrong(
-    client: AsyncClient, api_key: str, raw: str
-) -> None:
-    for asked in ({"number": raw}, {"account": raw}, {"number": "+79990000000", "account": raw}):
-        answer = await client.get("/api/v1/lookup", params=asked, headers={"X-API-Key": api_key})
-        assert answer.status_code in (200, 422), (asked.keys(), answer.text[:200])
-        if answer.status_code == 200 and "account" in asked:
-            assert answer.json()["match"] in ("none", "withheld"), "nobody has such an account"
+async def test_the_look_up_by_key_answers_or_says_what_is_wrong(client: AsyncClient, api_key: str) -> None:
+    for raw in filter(sendable, HOSTILE):
+        for asked in ({"number": raw}, {"account": raw}, {"number": "+79990000000", "account": raw}):
+            answer = await client.get("/api/v1/lookup", params=asked, headers={"X-API-Key": api_key})
+            assert answer.status_code in (200, 422), (asked.keys(), answer.text[:200])
+            if answer.status_code == 200 and "account" in asked:
+                assert answer.json()["match"] in ("none", "withheld"), "nobody has such an account"
