@@ -26,6 +26,7 @@ from shared.contracts.card import Card, CardState
 from shared.contracts.push import DeskSnapshot
 from shared.db import create_engine
 from shared.push import DeskReader, agent_channel
+from shared.revision import replaces
 from shared.settings import PbxSettings, Settings
 
 # Longer than anything here takes on a busy machine, shorter than the test's own time limit: a card that does not
@@ -59,10 +60,10 @@ class Tab(ClientEventHandler):
 
     @property
     def shown(self) -> dict[str, Card]:
-        """The open cards on the screen by call_id, by the rule of the contract: the highest rev is the truth."""
+        """The open cards on the screen by call_id, by the rule of the contract (`shared.revision`)."""
         newest = {card.call_id: card for card in self.snapshot.cards} if self.snapshots else {}
         for card in self.heard:
-            if card.call_id not in newest or card.rev > newest[card.call_id].rev:
+            if card.call_id not in newest or replaces(card.rev, newest[card.call_id].rev):
                 newest[card.call_id] = card
         return {call_id: card for call_id, card in newest.items() if card.state is not CardState.CLOSED}
 

@@ -239,9 +239,12 @@ async def test_the_card_in_the_space_of_a_pop_up(anna: Phone, redis: Redis, send
 
 
 @asynccontextmanager
-async def with_crm(system: Crm, database_url: str, redis_url: str) -> AsyncIterator[Client]:
-    url = f"http://127.0.0.1:{system.port}/?p={{number}}"
-    settings = Settings.model_validate({"sources": {"crm": {"url": url, "map": MAP}}})
+async def with_crm(
+    system: Crm, database_url: str, redis_url: str, source: dict[str, Any] | None = None
+) -> AsyncIterator[Client]:
+    source = source or {"url": "?p={number}", "map": MAP}
+    source = {**source, "url": f"http://127.0.0.1:{system.port}/{source['url']}"}
+    settings = Settings.model_validate({"sources": {"crm": source}})
     running = card_api(settings, database_url=database_url, redis_url=redis_url, auth_secret=SECRET)
     async with (
         running as app,
@@ -268,3 +271,24 @@ async def test_whom_only_the_crm_knows_becomes_ours_when_somebody_says_so(
     assert (str(row.id), row.name) == (picked.caller.customer_id, "Б")
     phone = await one(engine, "select e164, source from customer_phones where customer_id = :id", id=row.id)
     assert tuple(phone) == (STRANGER, "crm")
+
+
+async def test_a_contract_that_only_the_crm_knows_makes_its_customer_ours(
+    database_url: str, redis_url: str, samples: None, redis: Redis, send: Send, engine: AsyncEngine
+) -> None:
+    where = {
+        "url": "?contract={account}",
+        "map": {**MAP, "accounts[]": "$.contracts[*]", "accounts[].number": "$"},
+    }
+    async with crm() as system, with_crm(system, database_url, redis_url, where) as client:
+        system.says = answer({"name": "ООО Заря", "id": "z-1", "kind": "company", "contracts": ["Z-77"]})
+        await send(answered())
+        await on_desk(redis, "101", known)
+        assert system.requests == []  # nobody has told a contract yet
+        anna = Phone(client, await sign_in(client, "101"))
+        card = await anna.does("identify", {"account": "Z-77"})
+        assert (card.caller.name, [a.number for a in card.caller.accounts]) == ("ООО Заря", ["Z-77"])
+        # Their number is not ours to say: they may have called from a neighbour's.
+        assert "number" in [a.name for a in card.actions]
+    counted = await one(engine, "select count(*) from customer_phones where e164 = :n", n=STRANGER)
+    assert counted[0] == 0
