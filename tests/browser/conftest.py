@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from services.desk.build import BuildError, build
+from tests.browser.parts import open_desk
 from tests.browser.standin import StandIn, running
 
 # The system's package; playwright's own download is not used.
@@ -74,10 +76,29 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, server: StandIn) -> AsyncIterator[Page]:
-    """A tab that remembers nothing: a session is kept a tab, a language a server, and each test has its own of both.
+    """A tab that remembers nothing: a session is kept a tab, a language a server, and each test has its own of both."""
+    async with tab(context) as page:
+        yield page
 
-    Anything it complains about (an exception, a refused script or style) fails the test.
-    """
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(page: Page, server: StandIn) -> Page:
+    """A desk that waits for calls."""
+    await open_desk(page, server)
+    return page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def timed_desk(page: Page, server: StandIn) -> Page:
+    """The same with a clock that the test can put forward."""
+    await page.clock.install()
+    await open_desk(page, server)
+    return page
+
+
+@asynccontextmanager
+async def tab(context: BrowserContext) -> AsyncIterator[Page]:
+    """A tab; anything it complains about (an exception, a refused script or style) fails the test."""
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -1,61 +1,16 @@
 """The desk in a real browser: what an agent sees, for each thing that can happen to a call and to the link."""
 
-import json
 import re
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.cards import AGENT, ago, card, closed, several, unknown, withheld
+from tests.browser.parts import CONTRAST, NAME, bar, card_of, recent, sign_in
 from tests.browser.standin import PASSWORD, TOKEN, StandIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-NAME = "Анна Петрова"
-
-
-async def sign_in(page: Page, server: StandIn, password: str = PASSWORD) -> None:
-    await page.goto(server.url)
-    await page.get_by_label("Логин").fill(AGENT["login"])
-    await page.get_by_label("Пароль").fill(password)
-    await page.get_by_role("button", name="Войти").click()
-
-
-async def open_desk(page: Page, server: StandIn) -> None:
-    """The sign-in is there already, as after a reload."""
-    session = json.dumps(json.dumps(server.session()))
-    await page.add_init_script(f"sessionStorage['callcard.session'] ??= {session}")
-    await page.goto(server.url)
-    await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk(page: Page, server: StandIn) -> Page:
-    """A desk that waits for calls."""
-    await open_desk(page, server)
-    return page
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def timed_desk(page: Page, server: StandIn) -> Page:
-    """The same with a clock that the test can put forward."""
-    await page.clock.install()
-    await open_desk(page, server)
-    return page
-
-
-def card_of(page: Page, call_id: str = "main-1") -> Locator:
-    return page.locator(f"article[data-call='{call_id}']")
-
-
-def recent(page: Page) -> Locator:
-    return page.get_by_role("complementary", name="Недавние звонки")
-
-
-def bar(page: Page) -> Locator:
-    return page.get_by_role("contentinfo", name="Текущий разговор")
 
 
 class TestSignIn:
@@ -400,37 +355,3 @@ class TestTwoTabs:
         await other.goto(server.url)
         await expect(other.get_by_label("Логин")).to_be_visible()
         await other.close()
-
-
-# Walks the text of the page: texts whose contrast to the nearest opaque ground is below 4.5:1 (WCAG AA).
-CONTRAST = """() => {
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgb = (colour) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = ([r, g, b]) => {
-    const part = (v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-  };
-  const ground = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = rgb(getComputedStyle(e).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    const a = light(rgb(getComputedStyle(element).color));
-    const b = light(ground(element));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) found.push(`${element.className || element.tagName}: ${ratio.toFixed(2)}`);
-  }
-  return found;
-}"""

@@ -73,8 +73,10 @@ export abstract class CardForm extends LitElement {
       this.error = error instanceof ActionError ? error : new ActionError("refused", String(error));
     } finally {
       this.busy = false;
-      await this.updateComplete;
-      if (document.activeElement === document.body) article?.querySelector("h2")?.focus();
+      // All parts of the card are updated in this turn of the event loop.
+      await new Promise((later) => setTimeout(later));
+      const focused = document.activeElement;
+      if (!focused || focused === document.body || !focused.checkVisibility()) article?.querySelector("h2")?.focus();
     }
   }
 
