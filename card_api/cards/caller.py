@@ -1,8 +1,8 @@
 """Who is calling, as a card and the enrichment end point say it: a pure function of what was found."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from card_api.agents.directory import Agent
 from card_api.cards.greeting import address
@@ -32,17 +32,17 @@ _NOTES = 20
 _SAID = ("category", "manager")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Who reads it. `agent`: none for another system. `now`: the time where the company is; days end in its zone."""
+class Reader(NamedTuple):
+    """Who reads it. `agent`: none for another system. `now`: the time where the company is; days end in its zone.
+
+    A tuple, like the next: each update of a call makes one for each card, and a frozen dataclass costs three times."""
 
     language: str
     now: datetime
     agent: Agent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallerPart:
+class CallerPart(NamedTuple):
     """The part of a card that is about the caller. `address`: how to greet them."""
 
     match: MatchKind
@@ -134,7 +134,10 @@ def _profile(customer: FoundCustomer, found: Found, shown: str | None, layout: L
         name=customer.name,
         person=found.person,
         display_number=shown,
-        names=[Named(name=customer.name, source=customer.source), *customer.names],
+        names=[
+            Named(name=customer.name, source=customer.origins.get("name", customer.source)),
+            *customer.names,
+        ],
         people=customer.people,
         accounts=customer.accounts,
         category=Category(code=category.code, label=category.label, colour=category.colour)
