@@ -18,7 +18,7 @@ _COMMANDS = {
     "run": (
         "services.cli.run",
         "run",
-        "Run pieces of Callcard: listener, api, gateway, desk, simulator, or all.",
+        "Run pieces of Callcard: listener, api, worker, gateway, desk, simulator, or all.",
     ),
     "demo": ("services.cli.demo", "demo", "The whole product with a simulated PBX and sample customers."),
     "db": ("services.cli.admin", "db", "The database's schema."),
@@ -32,6 +32,7 @@ _COMMANDS = {
     ),
     "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
     "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
+    "webhook": ("services.cli.webhooks", "app", "Web hooks: telling other systems of calls and customers."),
     "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }
 
