@@ -43,6 +43,10 @@ from card_api.health.service import HealthService
 from card_api.idempotency.service import Idempotency
 from card_api.identities.router import identities_router
 from card_api.identities.service import IdentityService
+from card_api.ingest.repository import RecordedCalls
+from card_api.ingest.router import ingest_router
+from card_api.ingest.service import IngestService
+from card_api.ingest.zammad_router import zammad_router
 from card_api.lookup.repository import LookupRepository
 from card_api.lookup.router import lookup_router
 from card_api.lookup.service import LookupService
@@ -75,6 +79,7 @@ _TAGS = [
     {"name": "api-keys", "description": "Keys of other systems. Needs a key with the scope `admin`."},
     {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
     {"name": "calls", "description": "The record of calls."},
+    {"name": "events in", "description": "Calls of other telephone systems. Needs an API key."},
     {"name": "audit", "description": "Who did what to whom."},
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
@@ -153,7 +158,9 @@ async def card_api(
 
         lifetime = timedelta(minutes=settings.auth.token_minutes)
         auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
-        access = Access(auth_secret, directory, KeyGate(keys, settings.api.per_second), now)
+        gate = KeyGate(keys, settings.api.per_second)
+        access = Access(auth_secret, directory, gate, now)
+        ingest = IngestService(redis, RecordedCalls(engine), settings.pbx, site.country_of, now)
         links = PbxService(redis)
         idempotency = Idempotency(engine)
         trials = Sender(auth_secret, settings.webhooks.allow_private, now)
@@ -183,6 +190,8 @@ async def card_api(
                 now,
             ),
             audit_router(AuditQuery(engine), audit, access, settings.country, now),
+            ingest_router(ingest, access),
+            zammad_router(ingest, access, gate, lambda: directory.current, now),
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             webhooks_router(hooks, access),
@@ -198,7 +207,7 @@ async def card_api(
                 follow_calls,
                 audit.run,
                 idempotency.run,
-                keys.run,
+                keys.run, ingest.run,
                 hook_book.run,
                 again.run,
             ):

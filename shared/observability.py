@@ -1,12 +1,16 @@
 """Structured logs and what may stand in them."""
 
 import logging
+import re
 import sys
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
 LogFormat = Literal["auto", "json", "console"]
+
+# Some systems can carry their API key only in a URL; wherever that is logged, no more of it is seen than lists show.
+_API_KEY = re.compile(r"(cck_[A-Za-z0-9_-]{6})[A-Za-z0-9_-]+")
 
 
 def configure_logging(
@@ -40,6 +44,7 @@ def configure_logging(
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *([] if console else [structlog.processors.format_exc_info]),
             renderer,
+            cast("structlog.typing.Processor", _without_keys),
         ],
     )
     handler = logging.StreamHandler(out)
@@ -49,6 +54,11 @@ def configure_logging(
     root.setLevel(level.upper())
     for noisy in ("httpx", "httpcore", "uvicorn.access", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _without_keys(_: Any, __: str, line: str) -> str:
+    """The finished line, tracebacks and what libraries log included."""
+    return _API_KEY.sub(r"\1…", line)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
