@@ -187,6 +187,44 @@ class TestHttp:
         assert await ask("+79990000000") == ("none", None, 0)
         assert await ask("Anonymous") == ("withheld", None, 0)
 
+    async def test_an_account_says_more_than_the_number(
+        self, client: AsyncClient, api_key: str, engine: AsyncEngine
+    ) -> None:
+        async def ask(**params: str) -> dict[str, Any]:
+            answer = await client.get("/api/v1/lookup", params=params, headers={"X-API-Key": api_key})
+            assert answer.status_code == 200, answer.text
+            body: dict[str, Any] = answer.json()
+            return body
+
+        peter = await ask(account=" Д-100201 ")
+        assert (peter["number"], peter["match"]) == (None, "one")
+        assert (peter["caller"]["name"], peter["caller"]["matched_by"]) == (
+            "Иванов Пётр Сергеевич",
+            "account",
+        )
+        of_several = await ask(number=SHARED_NUMBER, account="Д-100201")
+        assert (of_several["match"], of_several["caller"]["name"]) == ("one", "Иванов Пётр Сергеевич")
+        assert len(of_several["candidates"]) == 2
+        hidden = await ask(number="anonymous", account="Д-100201")
+        assert (hidden["match"], hidden["number"]) == ("one", None)
+        assert (await ask(number="+79001112233", account="none-such"))["caller"][
+            "name"
+        ] == "Иванов Пётр Сергеевич"
+
+        async def audited() -> list[Any]:
+            async with engine.connect() as connection:
+                rows = (
+                    select(audit_log.c.detail).where(audit_log.c.action == "lookup").order_by(audit_log.c.id)
+                )
+                found = list(await connection.scalars(rows))
+                return found if len(found) == 4 else []
+
+        assert (await until(audited))[0] == {
+            "match": "one",
+            "account": "Д-100201",
+            "customer_id": peter["caller"]["customer_id"],
+        }
+
     async def test_what_is_no_number_is_a_problem_document(self, client: AsyncClient, api_key: str) -> None:
         for number in [*HOSTILE, "", "101", "NUL\0"]:
             answer = await client.get(
@@ -195,6 +233,27 @@ class TestHttp:
             assert answer.status_code == 422, number[:50]
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["type"] == "urn:callcard:error:invalid"
+
+    async def test_what_is_asked_for_is_answered_by_its_kind(self, client: AsyncClient, api_key: str) -> None:
+        async def ask(**params: str) -> tuple[int, str]:
+            answer = await client.get("/api/v1/lookup", params=params, headers={"X-API-Key": api_key})
+            body = answer.json()
+            return answer.status_code, body.get("detail") or body["match"]
+
+        assert await ask(number="unavailable") == (200, "withheld"), "missing: the card says the same"
+        assert await ask(number="скрыт") == (200, "withheld")
+        for asked, says in (
+            ({"number": "101"}, "is a short number of a service in RU"),
+            ({"number": "2101"}, "is an extension"),
+            ({"number": "*97"}, "is an extension"),
+            ({"number": "223-33-44"}, "is no phone number: write it with the country code"),
+            ({"number": "8 (495) 123-45-67/68"}, "one number, not several"),
+            ({}, "give a number, an account, or both"),
+            ({"number": " ", "account": " "}, "give a number, an account, or both"),
+            ({"account": "A\0"}, "holds a NUL"),
+        ):
+            status, detail = await ask(**asked)
+            assert (status, says in detail) == (422, True), (asked, detail)
 
     async def test_etag(self, client: AsyncClient, api_key: str, engine: AsyncEngine) -> None:
         async def ask(etag: str = "") -> tuple[int, str]:
