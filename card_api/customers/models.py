@@ -1,7 +1,6 @@
 """Customers and what belongs to them. `source` + `external_id` name a row in the system it came from."""
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Column,
     ForeignKey,
@@ -16,7 +15,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.expression import text
 
 from card_api.metadata import metadata, moment

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.api_keys.repository import ApiKey
@@ -13,7 +12,16 @@ from card_api.auth.access import Access
 from card_api.customers.actor import actor_of
 from card_api.customers.examples import CREATE, MERGE, PATCH, PUT
 from card_api.customers.requests import CustomerPage, CustomerPatch, MergeWrite
-from card_api.customers.schemas import Customer, CustomerBody, CustomerWrite, Key, Name, SourceName, Word
+from card_api.customers.schemas import (
+    Customer,
+    CustomerBody,
+    CustomerWrite,
+    Key,
+    Moment,
+    Name,
+    SourceName,
+    Word,
+)
 from card_api.customers.search import Filters
 from card_api.customers.service import CustomerService
 from card_api.etag import etag, if_none_match
@@ -109,7 +117,7 @@ def customers_router(
             Name | None, Query(description="beginning of the name, small letters or capitals")
         ] = None,
         updated_since: Annotated[
-            AwareDatetime | None,
+            Moment | None,
             Query(description="changed at or after this moment", examples=["2026-11-22T00:00:00Z"]),
         ] = None,
         merged: Annotated[bool | None, Query(description="those merged into others, or the rest")] = None,

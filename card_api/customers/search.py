@@ -55,17 +55,22 @@ async def search(
 ) -> Sequence[Found]:
     """The next customers after this place, in the order of their last change. The connection must be AUTOCOMMIT."""
     settled = await connection.scalar(_SETTLED)
-    statement = (
-        select(customers.c.id, customers.c.updated_at)
-        .where(*_conditions(filters), customers.c.updated_at < settled)
-        .order_by(customers.c.updated_at, customers.c.id)
+    rows = await connection.execute(statement(filters, after, settled, limit))
+    return [Found(row.id, row.updated_at) for row in rows]
+
+
+def statement(
+    filters: Filters, after: tuple[datetime, UUID] | None, settled: datetime, limit: int
+) -> Select[tuple[UUID, datetime]]:
+    """`settled`: what has changed at this moment or later is left for the next time."""
+    c = customers.c
+    chosen = (
+        select(c.id, c.updated_at)
+        .where(*_conditions(filters), c.updated_at < settled)
+        .order_by(c.updated_at, c.id)
         .limit(limit)
     )
-    if after is not None:
-        statement = statement.where(
-            tuple_(customers.c.updated_at, customers.c.id) > tuple_(after[0], after[1])
-        )
-    return [Found(row.id, row.updated_at) for row in await connection.execute(statement)]
+    return chosen if after is None else chosen.where(tuple_(c.updated_at, c.id) > tuple_(*after))
 
 
 def _conditions(f: Filters) -> list[ColumnElement[bool]]:
