@@ -64,7 +64,7 @@ function section<T>(title: string, items: readonly T[], item: (one: T) => Templa
 function row(main: TemplateResult | string, more: readonly Text[], from: TemplateResult | typeof nothing = nothing): TemplateResult {
   return html`
     <li>
-      <span class="row-main"><bdi>${main}</bdi></span>${from}${more.length === 0
+      <span class="row-main"><bdi>${main}</bdi></span> ${from} ${more.length === 0
         ? nothing
         : html`<span class="row-more muted">${line(more)}</span>`}
     </li>

@@ -14,6 +14,8 @@ import { CUSTOMER_FIELDS } from "./customer.ts";
 @customElement("identify-caller")
 export class IdentifyCaller extends CardForm {
   @state() private open = false;
+  /** The customer who has been given this number here. */
+  @state() private given: string | null = null;
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     const before = changed.get("card");
@@ -69,9 +71,14 @@ export class IdentifyCaller extends CardForm {
 
   private remember(): TemplateResult | typeof nothing {
     const shown = number(this.card);
-    if (!actionOf(this.card, "number") || shown === null || !this.said) return nothing;
+    const { name } = this.card.caller;
+    if (!actionOf(this.card, "number") || shown === null || !this.said || name === this.given) return nothing;
     const t = this.t.identify;
-    return html`<button type="button" @click=${() => this.send("number", {}, () => t.remembered)}>
+    const remembered = (): string => {
+      this.given = name;
+      return t.remembered;
+    };
+    return html`<button type="button" @click=${() => this.send("number", {}, remembered)}>
       ${t.remember(shown)}
     </button>`;
   }

@@ -1,0 +1,149 @@
+"""The desk on the real product and a simulated PBX: what an agent says from the card is what the company knows then."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page, expect
+from pydantic import SecretStr
+
+from services.runtime import Target
+from services.samples import SHARED_NUMBER
+from services.simulator.config import FULL_ACCOUNT, SimCaller, SimulatorConfig
+from services.simulator.simulator import SimCall, Simulator
+from shared.settings import PbxSettings
+from tests.browser.conftest import tab
+from tests.browser.parts import bar, card_of, fill_in, note_field
+from tests.e2e.stack import PASSWORD, PIECES, Stack, product
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+STRANGER = SimCaller("+79261234567")
+KNOWN_CONTRACT, KNOWN_NAME = "Д-100201", "Иванов Пётр Сергеевич"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pbx() -> AsyncIterator[Simulator]:
+    """A quiet simulated PBX: calls are placed by the test, at the test's pace."""
+    async with Simulator(SimulatorConfig()) as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack(
+    pbx: Simulator, page_is_built: None, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Stack]:
+    host, port = pbx.address
+    settings = PbxSettings(
+        host=host, port=port, username=FULL_ACCOUNT.username, secret=SecretStr(FULL_ACCOUNT.secret)
+    )
+    pieces = (*PIECES, Target.DESK)
+    async with product(database_url, redis_url, tmp_path, {"main": settings}, targets=pieces) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def agent(context: BrowserContext, stack: Stack) -> AsyncIterator[Page]:
+    """The desk of agent 101."""
+    async with tab(context) as page:
+        await at_desk(page, stack, "101")
+        yield page
+
+
+async def at_desk(page: Page, stack: Stack, login: str) -> None:
+    await fill_in(page, stack.address, login, PASSWORD)
+    await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
+
+
+async def talk(agent: Page, call: SimCall) -> str:
+    """The card rings, then the agent answers; its call_id."""
+    call_id = f"main-{call.uniqueid}"
+    await expect(card_of(agent, call_id)).to_have_attribute("data-state", "ringing")
+    await call.proceed()
+    await expect(card_of(agent, call_id)).to_have_attribute("data-state", "answered")
+    return call_id
+
+
+async def test_one_of_several_is_picked(agent: Page, pbx: Simulator, stack: Stack) -> None:
+    call = await pbx.place("direct_did", caller=SimCaller(SHARED_NUMBER), agent="101", pace="manual")
+    call_id = await talk(agent, call)
+    await expect(card_of(agent, call_id)).to_contain_text("Возможные клиенты: 2")
+    await agent.get_by_role("button", name="Гайнутдинова Лилия Фаридовна").click()
+    await expect(agent.get_by_role("article", name="Гайнутдинова Лилия Фаридовна")).to_be_visible()
+    await expect(bar(agent)).to_contain_text("Гайнутдинова Лилия Фаридовна")
+    await agent.reload()
+    await expect(bar(agent)).to_contain_text("Гайнутдинова Лилия Фаридовна")
+    await agent.get_by_role("button", name="Не тот клиент").click()
+    await expect(card_of(agent, call_id)).to_contain_text("Возможные клиенты: 2")
+    await agent.keyboard.press("1")
+    await expect(bar(agent)).to_contain_text(re.compile("Гайнутдинов"))
+    await call.hang_up()
+
+
+async def test_a_stranger_becomes_a_customer(agent: Page, pbx: Simulator, stack: Stack) -> None:
+    call = await pbx.place("direct_did", caller=STRANGER, agent="101", pace="manual")
+    call_id = await talk(agent, call)
+    await agent.get_by_label("Имя", exact=True).fill("Лютикова Вера Павловна")
+    await agent.get_by_label("Номер договора, если есть").fill("Л-1")
+    await agent.get_by_role("button", name="Завести клиента").click()
+    await expect(agent.get_by_role("article", name="Лютикова Вера Павловна")).to_contain_text("Л-1")
+    await call.hang_up()
+    await expect(card_of(agent, call_id)).to_have_attribute("data-state", "closed")
+    again = await pbx.place("direct_did", caller=STRANGER, agent="101", pace="manual")
+    ringing = card_of(agent, f"main-{again.uniqueid}")
+    await expect(ringing).to_contain_text("Лютикова Вера Павловна")
+    await again.hang_up()
+
+
+async def test_a_note_survives_a_push_and_goes_with_the_caller(
+    agent: Page, context: BrowserContext, pbx: Simulator, stack: Stack
+) -> None:
+    async with tab(context) as colleague:
+        await at_desk(colleague, stack, "102")
+        call = await pbx.place(
+            "blind_transfer_refer", caller=STRANGER, agent="101", other="102", pace="manual"
+        )
+        call_id = await talk(agent, call)
+        await note_field(agent).press_sequentially("Просит счёт")
+        # The same agent in another tab: what is said there comes here as a push.
+        token = await stack.token("101")
+        said = await stack.http.post(
+            f"/api/v1/cards/{call_id}/person",
+            json={"name": "Вера"},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert said.status_code == 200, said.text
+        await expect(bar(agent)).to_contain_text("Вера")
+        await expect(note_field(agent)).to_be_focused()
+        await agent.keyboard.type(" на бумаге")
+        await note_field(agent).press("Control+Enter")
+        await expect(card_of(agent, call_id).locator("ul.notes")).to_contain_text("Просит счёт на бумаге")
+        await call.proceed()
+        await expect(card_of(colleague, call_id)).to_have_attribute("data-state", "ringing")
+        await expect(card_of(colleague, call_id)).to_contain_text("Просит счёт на бумаге")
+        await expect(card_of(colleague, call_id)).to_contain_text("Вера")
+        await call.proceed()
+        await expect(card_of(colleague, call_id)).to_have_attribute("data-state", "answered")
+        await expect(card_of(colleague, call_id).locator("ul.notes")).to_contain_text("Просит счёт на бумаге")
+        await call.hang_up()
+
+
+async def test_a_contract_number_identifies_in_english(agent: Page, pbx: Simulator, stack: Stack) -> None:
+    await agent.get_by_role("button", name="English").click()
+    call = await pbx.place("direct_did", caller=STRANGER, agent="101", pace="manual")
+    article = card_of(agent, await talk(agent, call))
+    field = article.get_by_label("Contract number", exact=True)
+    await field.fill("Д-000000")
+    await field.press("Enter")
+    await expect(article).to_contain_text("Nobody has the contract Д-000000.")
+    await field.fill(KNOWN_CONTRACT)
+    await field.press("Enter")
+    await expect(agent.get_by_role("article", name=KNOWN_NAME)).to_contain_text("named in this call")
+    await article.get_by_role("button", name=re.compile("Keep .* with this customer")).click()
+    await expect(article).to_contain_text("The number is kept")
+    await call.hang_up()
+    again = await pbx.place("direct_did", caller=STRANGER, agent="101", pace="manual")
+    await expect(card_of(agent, f"main-{again.uniqueid}")).to_contain_text(KNOWN_NAME)
+    await again.hang_up()
