@@ -9,11 +9,14 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from push_gateway.channels import Identity
 from push_gateway.gateway import Gateway
 from push_gateway.hub import Hub
+from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
-from push_gateway.session import Identity
+from push_gateway.presence import PresenceKeeper
 from shared.bus import connect_redis
+from shared.presence import Presence
 from shared.security import verify_token
 from shared.settings import Settings
 
@@ -32,9 +35,12 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     def authenticate(token: str) -> Identity:
         now = datetime.now(UTC)
         claims = verify_token(auth_secret, token, now)
-        return Identity(claims.login, claims.role, (claims.expires_at - now).total_seconds())
+        return Identity(claims.login, claims.role, (claims.expires_at - now).total_seconds(), claims.channels)
 
-    gateway = Gateway(redis, hub, metrics, authenticate, settings.allowed_origins)
+    keeper = PresenceKeeper(Presence(redis))
+    gateway = Gateway(
+        redis, hub, keeper, metrics, authenticate, settings.allowed_origins, Limits.of(settings.push)
+    )
     app = FastAPI(title="Callcard push gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.drain = gateway.drain
     app.add_api_websocket_route("/connection/websocket", gateway.handle)
@@ -56,12 +62,17 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     async def show_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    listening = asyncio.create_task(hub.run(), name="push-bus")
+    tasks = [
+        asyncio.create_task(hub.run(), name="push-bus"),
+        asyncio.create_task(keeper.run(), name="push-presence"),
+    ]
     try:
         yield app
     finally:
         await gateway.drain()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await hub.close()
+        await keeper.close()
         await redis.aclose()

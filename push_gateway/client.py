@@ -1,4 +1,12 @@
-"""The sending side of one connection: a queue bounded in bytes, and the one task that writes it to the socket."""
+"""The sending side of one connection: a queue bounded in bytes, and the one task that writes it to the socket.
+
+A tab that is behind gets the newest card of a call, not each of its versions: a frame with a `key` takes the place of
+the one with the same key that still waits. The old one is taken out and the new one goes to the end, never into its
+place: so the offsets a tab sees only ever grow, each frame says the offset it was published with, and a position that
+the SDK remembers means "I have all that counts up to here": what was left out before it was replaced by something
+behind it, which recovery brings. (Neither centrifuge-js nor centrifuge-python looks for gaps between offsets; both
+remember the offset seen last, so a newer frame in an older one's place would make them skip what is between the two.)
+"""
 
 import asyncio
 import time
@@ -11,10 +19,11 @@ from starlette.websockets import WebSocketDisconnect
 from push_gateway.metrics import Metrics
 from push_gateway.protocol import SLOW, Close
 
-# Some 300 cards. A tab that is so far behind is quicker with a reconnect and the snapshot.
-QUEUE_BYTES = 1024 * 1024
 # What waits is written as one frame up to this size: fewer system calls, and no message waits for a giant one.
 BATCH_BYTES = 64 * 1024
+# A key moves to the end at most so often in a row; then what waits stays, and is written. Without this a key that
+# changes faster than a slow tab reads would be put off for ever.
+MOVES_IN_A_ROW = 4
 # A tab that does not even take the close frame is dropped after this.
 CLOSE_SECONDS = 5.0
 
@@ -29,23 +38,39 @@ class Socket(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame, shared by all who get it. `size` in bytes; `published_at` by Redis' clock, 0 if not a publication."""
+    """A frame, shared by all who get it. `size` in bytes; `published_at` by Redis' clock, 0 if not a publication.
+    `key`: what it is the whole and newest state of (a call in a channel); None if it must be heard in any case."""
 
     text: str
     size: int
     published_at: float = 0.0
+    key: tuple[str, str] | None = None
+
+
+class _Waiting:
+    """A place in the queue. `frame` is None once a newer one has replaced it."""
+
+    __slots__ = ("frame", "moves")
+
+    def __init__(self, frame: Frame, moves: int) -> None:
+        self.frame: Frame | None = frame
+        self.moves = moves
 
 
 class Client:
     """Frames in, bytes out; never makes the one who puts a frame in wait.
 
-    When more than `QUEUE_BYTES` wait, the connection is closed as slow: the SDK comes back and recovers.
+    When more than `queue_bytes` wait, the connection is closed as slow: the SDK comes back and recovers.
+    `id` names the connection.
     """
 
-    def __init__(self, socket: Socket, metrics: Metrics) -> None:
+    def __init__(self, socket: Socket, metrics: Metrics, queue_bytes: int, client_id: str) -> None:
+        self.id = client_id
         self._socket = socket
         self._metrics = metrics
-        self._queue: deque[Frame] = deque()
+        self._queue_bytes = queue_bytes
+        self._queue: deque[_Waiting] = deque()
+        self._newest: dict[tuple[str, str], _Waiting] = {}
         self._bytes = 0
         self._wake = asyncio.Event()
         self._closing: Close | None = None
@@ -61,11 +86,20 @@ class Client:
         """Queue a frame. An empty queue takes any one frame, so that a large snapshot always gets through."""
         if self.closing:
             return
-        if self._queue and self._bytes + frame.size > QUEUE_BYTES:
+        waiting = _Waiting(frame, 0)
+        if frame.key is not None:
+            older = self._newest.get(frame.key)
+            if older is not None and older.frame is not None and older.moves < MOVES_IN_A_ROW:
+                waiting.moves = older.moves + 1
+                self._forget(older.frame.size)
+                self._metrics.coalesced.inc()
+                older.frame = None
+            self._newest[frame.key] = waiting
+        if self._queue and self._bytes + frame.size > self._queue_bytes:
             self._drop_queue()
             self.close(SLOW)
             return
-        self._queue.append(frame)
+        self._queue.append(waiting)
         self._bytes += frame.size
         self._metrics.queued_bytes.inc(frame.size)
         self._wake.set()
@@ -115,25 +149,40 @@ class Client:
                 await self._wake.wait()
 
     async def _write_batch(self) -> None:
-        batch = [self._queue.popleft()]
-        size = batch[0].size
-        while self._queue and size + self._queue[0].size <= BATCH_BYTES:
-            batch.append(self._queue.popleft())
-            size += batch[-1].size
+        batch, size = self._take_batch()
+        if not batch:
+            return
         text = batch[0].text if len(batch) == 1 else "\n".join([frame.text for frame in batch])
         try:
             await self._socket.send_text(text)
         finally:
             # What is being written still counts: it is in memory as long as the peer does not take it.
-            self._bytes -= size
-            self._metrics.queued_bytes.dec(size)
+            self._forget(size)
         now = time.time()
         for frame in batch:
             if frame.published_at:
                 self._metrics.delivery_seconds.observe(max(0.0, now - frame.published_at))
 
+    def _take_batch(self) -> tuple[list[Frame], int]:
+        batch: list[Frame] = []
+        size = 0
+        while self._queue:
+            frame = self._queue[0].frame
+            if frame is not None:
+                if batch and size + frame.size > BATCH_BYTES:
+                    break
+                batch.append(frame)
+                size += frame.size
+                if frame.key is not None and self._newest.get(frame.key) is self._queue[0]:
+                    del self._newest[frame.key]
+            self._queue.popleft()
+        return batch, size
+
+    def _forget(self, size: int) -> None:
+        self._bytes -= size
+        self._metrics.queued_bytes.dec(size)
+
     def _drop_queue(self) -> None:
-        waiting = sum(frame.size for frame in self._queue)
+        self._forget(sum(waiting.frame.size for waiting in self._queue if waiting.frame is not None))
         self._queue.clear()
-        self._bytes -= waiting
-        self._metrics.queued_bytes.dec(waiting)
+        self._newest.clear()

@@ -8,15 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from push_gateway.channels import Identity, has_presence
 from push_gateway.client import CLOSE_SECONDS, Client
 from push_gateway.hub import READ_SECONDS, BusAway, Hub
+from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
+from push_gateway.presence import PresenceKeeper
 from push_gateway.protocol import (
     CLOSE_BAD_REQUEST,
     CONNECTION_LIMIT,
@@ -30,20 +34,18 @@ from push_gateway.session import (
     Effect,
     End,
     GiveReceipt,
-    Identity,
     Join,
     Leave,
     Open,
     ReadHistory,
+    ReadPresence,
     Send,
     Session,
 )
 from shared.contracts.push import Receipt
 from shared.observability import logger
+from shared.presence import Presence
 from shared.push import ChannelState, add_receipt
-
-# Tabs of one agent in one process: enough for every habit, too few for a page that opens sockets in a loop.
-CONNECTIONS_PER_AGENT = 16
 
 
 class Gateway:
@@ -56,12 +58,17 @@ class Gateway:
         self,
         redis: Redis,
         hub: Hub,
+        keeper: PresenceKeeper,
         metrics: Metrics,
         authenticate: Callable[[str], Identity],
         origins: Sequence[str],
+        limits: Limits,
     ) -> None:
         self._redis = redis
         self._hub = hub
+        self._keeper = keeper
+        self._presence = Presence(redis)
+        self._limits = limits
         self._metrics = metrics
         self._authenticate = authenticate
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
@@ -110,7 +117,7 @@ class Gateway:
 
     def take_place(self, login: str) -> bool:
         """Count one more connection of the agent; False if there are enough of them."""
-        if self._places[login] >= CONNECTIONS_PER_AGENT:
+        if self._places[login] >= self._limits.connections:
             return False
         self._places[login] += 1
         return True
@@ -135,8 +142,11 @@ class _Connection:
         self._place: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.finished = asyncio.Event()
-        self.client = Client(websocket, gateway._metrics)
-        self.session = Session(secrets.token_hex(8), gateway._node, gateway._authenticate, self._loop.time())
+        client_id = secrets.token_hex(8)
+        self.client = Client(websocket, gateway._metrics, gateway._limits.queue_bytes, client_id)
+        self.session = Session(
+            client_id, gateway._node, gateway._authenticate, gateway._limits, self._loop.time()
+        )
 
     async def serve(self) -> None:
         """Until either side closes."""
@@ -149,7 +159,8 @@ class _Connection:
             await asyncio.gather(reading, return_exceptions=True)
             if self._timer is not None:
                 self._timer.cancel()
-            self._hub.leave_all(self.client, self._joined)
+            for channel in tuple(self._joined):
+                self._leave(channel)
             if self._place is not None:
                 self._gateway.give_place(self._place)
             self.finished.set()
@@ -168,7 +179,7 @@ class _Connection:
 
     async def _on_frame(self, text: str) -> None:
         try:
-            commands = parse_frame(text)
+            commands = parse_frame(text, self._gateway._limits.frame_chars)
         except BadFrame as error:
             self._log.info("not the protocol", client=self.session.client_id, error=str(error))
             self.client.close(CLOSE_BAD_REQUEST)
@@ -191,10 +202,11 @@ class _Connection:
             case Join():
                 await self._join(effect)
             case Leave(channel):
-                self._joined.discard(channel)
-                self._hub.leave(self.client, channel)
+                self._leave(channel)
             case ReadHistory():
                 await self._history(effect)
+            case ReadPresence():
+                await self._read_presence(effect)
             case GiveReceipt():
                 await self._give_receipt(effect)
 
@@ -220,23 +232,39 @@ class _Connection:
             self._place = effect.identity.login
 
         def reply(state: ChannelState) -> None:
-            self._joined.add(effect.channel)
+            self._entered(effect.channel)
             self._now(self.session.opened(effect, state, self._loop.time(), datetime.now(UTC)))
 
-        try:
-            await self._hub.join(self.client, effect.channel, effect.known, reply)
-        except BusAway:
-            self._now(self.session.failed(effect, INTERNAL))
+        await self._take_seat(effect, reply)
 
     async def _join(self, effect: Join) -> None:
         def reply(state: ChannelState) -> None:
-            self._joined.add(effect.channel)
+            self._entered(effect.channel)
             self._now(self.session.joined(effect, state))
 
+        await self._take_seat(effect, reply)
+
+    async def _take_seat(self, effect: Open | Join, reply: Callable[[ChannelState], None]) -> None:
         try:
-            await self._hub.join(self.client, effect.channel, effect.known, reply)
+            await self._hub.join(
+                self.client, effect.channel, effect.known, reply, partial(self._lost, effect.channel)
+            )
         except BusAway:
             self._now(self.session.failed(effect, INTERNAL))
+
+    def _entered(self, channel: str) -> None:
+        self._joined.add(channel)
+        if self.session.identity is not None and has_presence(channel):
+            self._gateway._keeper.enter(channel, self.client.id, self.session.identity.login)
+
+    def _leave(self, channel: str) -> None:
+        self._joined.discard(channel)
+        self._hub.leave(self.client, channel)
+        self._gateway._keeper.leave(channel, self.client.id)
+
+    def _lost(self, channel: str) -> None:
+        if not self.client.closing:
+            self._now(self.session.lost(channel))
 
     async def _history(self, effect: ReadHistory) -> None:
         since = effect.since.offset if effect.since is not None else None
@@ -248,6 +276,15 @@ class _Connection:
             self._now(self.session.failed(effect, INTERNAL))
             return
         self._now(self.session.history_read(effect, position, publications))
+
+    async def _read_presence(self, effect: ReadPresence) -> None:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                present = await self._gateway._presence.present(effect.channel)
+        except (RedisError, OSError):
+            self._now(self.session.failed(effect, INTERNAL))
+            return
+        self._now(self.session.presence_read(effect, present))
 
     async def _give_receipt(self, effect: GiveReceipt) -> None:
         self._metrics.receipts.labels(effect.what).inc()

@@ -2,7 +2,7 @@
 
 A message is handed on only if its offset is the next one of its channel. After a hole, or after the link to Redis was
 away, the history is read: what was missed is sent in order, or, if it is not all there any more, the channel's clients
-are asked to reconnect (3010) and get a snapshot.
+are asked to read it anew: a reconnect (3010) for the desk, a new subscription for what a tab subscribed to itself.
 """
 
 import asyncio
@@ -15,9 +15,10 @@ from redis.exceptions import RedisError
 
 from push_gateway.client import Client, Frame
 from push_gateway.metrics import Metrics
-from push_gateway.protocol import INSUFFICIENT_STATE, push_frame
+from push_gateway.protocol import presence_frame, push_frame
 from shared.link import Wire
 from shared.observability import logger
+from shared.presence import parse_presence
 from shared.push import ChannelState, DeskReader, Heard, Position, Publication, bus_name
 
 # A connect waits no longer for Redis; the SDK tries again, with back-off.
@@ -42,12 +43,14 @@ class BusAway(Exception):
 
 
 class _Seat:
-    """A client in a channel. It has everything up to `position`; `held` while that is still being read."""
+    """A client in a channel. It has everything up to `position`; `held` while that is still being read. `lost` is
+    called when that can't be kept any more; it takes the client out of the channel or ends it."""
 
-    __slots__ = ("client", "held", "position")
+    __slots__ = ("client", "held", "lost", "position")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, lost: Callable[[], None]) -> None:
         self.client = client
+        self.lost = lost
         self.position = Position("", 0)
         self.held: list[tuple[Position, Frame]] | None = []
 
@@ -90,15 +93,21 @@ class Hub:
     # --- clients ----------------------------------------------------------------------------------------------
 
     async def join(
-        self, client: Client, name: str, known: Position | None, reply: Callable[[ChannelState], None]
+        self,
+        client: Client,
+        name: str,
+        known: Position | None,
+        reply: Callable[[ChannelState], None],
+        lost: Callable[[], None],
     ) -> None:
         """Subscribe a client. `reply` is called with the channel's state; what comes after that state follows it
-        into the client's queue, without a hole and without a repeat. Raises `BusAway`."""
+        into the client's queue, without a hole and without a repeat. `lost` is called, perhaps more than once, when
+        publications were lost or the channel was begun anew; it must have the client leave. Raises `BusAway`."""
         channel = self._channels.get(name)
         is_new = channel is None
         if channel is None:
             channel = self._channels[name] = _Channel(name)
-        seat = channel.seats[client] = _Seat(client)
+        seat = channel.seats[client] = _Seat(client, lost)
         try:
             if self._link is None:
                 raise BusAway
@@ -182,12 +191,20 @@ class Hub:
         # Else the desk was rebuilt: `_hand` asks those who read it before to read it again.
         channel.position = position
         self._remember(channel, heard)
-        self._fan_out(channel, position, heard.data, heard.published_at)
+        key = (channel.name, heard.call_id) if heard.call_id else None
+        self._fan_out(channel, position, heard.data, heard.published_at, key)
 
-    def _fan_out(self, channel: _Channel, position: Position, data: bytes, published_at: float = 0.0) -> None:
+    def _fan_out(
+        self,
+        channel: _Channel,
+        position: Position,
+        data: bytes,
+        published_at: float = 0.0,
+        key: tuple[str, str] | None = None,
+    ) -> None:
         raw = push_frame(channel.name, Publication(position.offset, data))
-        frame = Frame(raw.decode(), len(raw), published_at)
-        for seat in channel.seats.values():
+        frame = Frame(raw.decode(), len(raw), published_at, key)
+        for seat in tuple(channel.seats.values()):  # one that is lost leaves
             if seat.held is not None:
                 seat.held.append((position, frame))
             else:
@@ -195,7 +212,7 @@ class Hub:
 
     def _hand(self, seat: _Seat, position: Position, frame: Frame) -> None:
         if position.epoch != seat.position.epoch:
-            seat.client.close(INSUFFICIENT_STATE)
+            seat.lost()
         elif position.offset > seat.position.offset:
             seat.position = position
             self._metrics.deliveries.inc()
@@ -237,9 +254,9 @@ class Hub:
                 self._fan_out(channel, Position(known.epoch, missed.offset), missed.data)
         else:
             self._log.info("a channel can't be recovered, its clients reconnect", channel=channel.name)
-            for seat in channel.seats.values():
+            for seat in tuple(channel.seats.values()):
                 if seat.held is not None or seat.position != state.position:
-                    seat.client.close(INSUFFICIENT_STATE)
+                    seat.lost()
         for heard in held:
             self._hear(channel, heard)
 
@@ -313,6 +330,10 @@ class Hub:
             self._log.exception("a message of the push bus could not be handled")
 
     def _message(self, name: bytes, payload: bytes) -> None:
+        moved = parse_presence(payload)
+        if moved is not None:
+            self._announce(self._channels.get(_channel_of(name)), *moved)
+            return
         try:
             heard = Heard.parse(name, payload)
         except ValueError:
@@ -322,8 +343,17 @@ class Hub:
         if channel is not None:
             self._hear(channel, heard)
 
+    @staticmethod
+    def _announce(channel: _Channel | None, what: str, client: str, login: str) -> None:
+        """Tell those in the channel who came or went; not the one it is about, who knows it."""
+        if channel is None:
+            return
+        for seat in channel.seats.values():
+            if seat.held is None and seat.client.id != client:
+                seat.client.push_text(presence_frame(channel.name, what, client, login))
+
     def _on_subscribed(self, name: bytes) -> None:
-        channel = self._channels.get(name.decode().partition("{")[2].removesuffix("}"))
+        channel = self._channels.get(_channel_of(name))
         if channel is None:
             return
         channel.subscribed.set()
@@ -341,3 +371,8 @@ class Hub:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _channel_of(name: bytes) -> str:
+    """`agent:101` of `callcard:push:{agent:101}`."""
+    return name.decode().partition("{")[2].removesuffix("}")

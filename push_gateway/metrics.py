@@ -23,6 +23,11 @@ class Metrics:
         self.deliveries = Counter(
             "callcard_push_deliveries", "Publications handed to clients", registry=registry
         )
+        self.coalesced = Counter(
+            "callcard_push_coalesced",
+            "Publications a tab that was behind did not get, because a newer one of the same card replaced them",
+            registry=registry,
+        )
         self.closes = Counter(
             "callcard_push_closes",
             "Connections the gateway closed, by close code",

@@ -12,9 +12,9 @@ import orjson
 
 from shared.push import ChannelState, Position, Publication
 
-# A connect command with a token is below 2 kB. More than this from a tab is a mistake or an attack.
-MAX_FRAME_CHARS = 64 * 1024
 _MAX_ID = 2**32 - 1
+# Offsets are numbers of JavaScript and of Lua on their way: exact up to here, and no channel counts so far.
+_MAX_OFFSET = 2**53
 
 METHODS = (
     "connect",
@@ -50,6 +50,7 @@ UNKNOWN_CHANNEL = Error(102, "unknown channel")
 PERMISSION_DENIED = Error(103, "permission denied")
 METHOD_NOT_FOUND = Error(104, "method not found")
 ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+LIMIT_EXCEEDED = Error(106, "limit exceeded")
 BAD_REQUEST = Error(107, "bad request")
 NOT_AVAILABLE = Error(108, "not available")
 TOKEN_EXPIRED = Error(109, "token expired")
@@ -66,8 +67,8 @@ class Close:
 
     @property
     def reconnect(self) -> bool:
-        """Does the SDK come back by itself? 3000-3499 and 4000-4499 say yes."""
-        return self.code < 3500 or 4000 <= self.code < 4500
+        """Does the SDK come back by itself? It does, but for 3500-3999 and 4500-4999."""
+        return not (3500 <= self.code < 4000 or 4500 <= self.code < 5000)
 
 
 SHUTDOWN = Close(3001, "shutdown")
@@ -90,6 +91,22 @@ STALE = Close(3502, "stale")
 """Connected, but never said who it is."""
 CONNECTION_LIMIT = Close(3504, "connection limit")
 """The agent has too many tabs open already."""
+TOO_MANY_ERRORS = Close(3509, "too many errors")
+"""The tab was told 111 and went on all the same: a loop in a page, which a reconnect would only begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Why the gateway ends one subscription of the client's own. The SDK subscribes again from 2500 on."""
+
+    code: int
+    reason: str
+
+
+UNSUBSCRIBED_BY_SERVER = Unsubscribed(2000, "server unsubscribe")
+"""The new token does not allow the channel any more."""
+UNSUBSCRIBED_INSUFFICIENT = Unsubscribed(2500, "insufficient state")
+"""Publications of this channel were lost; subscribing again brings what there is."""
 
 
 class BadFrame(Exception):
@@ -105,10 +122,10 @@ class Command:
     params: Mapping[str, Any]
 
 
-def parse_frame(text: str) -> list[Command]:
+def parse_frame(text: str, max_chars: int) -> list[Command]:
     """The commands in a frame, at least one. Raises `BadFrame`."""
-    if len(text) > MAX_FRAME_CHARS:
-        raise BadFrame(f"a frame of {len(text)} characters; at most {MAX_FRAME_CHARS} are taken")
+    if len(text) > max_chars:
+        raise BadFrame(f"a frame of {len(text)} characters; at most {max_chars} are taken")
     commands = [_parse_command(line) for line in text.split("\n") if line and not line.isspace()]
     if not commands:
         raise BadFrame("an empty frame")
@@ -143,8 +160,8 @@ def parse_position(request: Any) -> Position | None:
     if not request.get("recover"):
         return None
     epoch, offset = request.get("epoch") or "", request.get("offset") or 0
-    if not isinstance(epoch, str) or type(offset) is not int or offset < 0:
-        raise BadFrame("epoch must be text and offset a whole number")
+    if not isinstance(epoch, str) or type(offset) is not int or not 0 <= offset <= _MAX_OFFSET:
+        raise BadFrame("epoch must be text and offset a whole number from 0 to 2^53")
     return Position(epoch, offset)
 
 
@@ -175,6 +192,25 @@ def push_frame(channel: str, publication: Publication) -> bytes:
         publication.data,
         publication.offset,
     )
+
+
+def presence_frame(channel: str, what: str, client: str, user: str) -> str:
+    """`what`: join or leave."""
+    return _text({"push": {"channel": channel, what: {"info": {"user": user, "client": client}}}})
+
+
+def unsubscribe_frame(channel: str, why: Unsubscribed) -> str:
+    return _text({"push": {"channel": channel, "unsubscribe": {"code": why.code, "reason": why.reason}}})
+
+
+def presence_result(present: Mapping[str, str]) -> Mapping[str, Any]:
+    """`PresenceResult` of clients and their users."""
+    return {"presence": {client: {"user": user, "client": client} for client, user in present.items()}}
+
+
+def presence_stats_result(present: Mapping[str, str]) -> Mapping[str, Any]:
+    """`PresenceStatsResult`."""
+    return {"num_clients": len(present), "num_users": len(set(present.values()))}
 
 
 def connect_result(

@@ -1,7 +1,8 @@
 """One connection as a state machine: commands and the clock in, effects out. No socket, no Redis, no clock of its own.
 
 Some effects need an answer: `Open` ends with `opened` or `failed`, `Join` with `joined` or `failed`, `ReadHistory`
-with `history_read` or `failed`. Times are seconds of one monotonic clock.
+with `history_read` or `failed`, `ReadPresence` with `presence_read` or `failed`. Times are seconds of one monotonic
+clock.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,14 +14,18 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from push_gateway.channels import Identity, has_presence, refusal
 from push_gateway.desk import desk_json
+from push_gateway.limits import Limits
 from push_gateway.protocol import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     CLOSE_BAD_REQUEST,
     EXPIRED,
     FLAG_REJECT_UNRECOVERED,
+    INSUFFICIENT_STATE,
     INVALID_TOKEN,
+    LIMIT_EXCEEDED,
     METHOD_NOT_FOUND,
     NO_PONG,
     NOT_AVAILABLE,
@@ -28,10 +33,12 @@ from push_gateway.protocol import (
     PING,
     STALE,
     TOKEN_EXPIRED,
+    TOO_MANY_ERRORS,
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
-    UNKNOWN_CHANNEL,
     UNRECOVERABLE_POSITION,
+    UNSUBSCRIBED_BY_SERVER,
+    UNSUBSCRIBED_INSUFFICIENT,
     BadFrame,
     Close,
     Command,
@@ -40,41 +47,33 @@ from push_gateway.protocol import (
     error_reply,
     history_result,
     parse_position,
+    presence_result,
+    presence_stats_result,
     raw_reply,
     reply,
     subscribe_result,
+    unsubscribe_frame,
 )
 from shared.contracts.push import CardSeen
-from shared.push import HISTORY_LENGTH, NOTICES, ChannelState, Position, Publication, agent_channel
+from shared.push import HISTORY_LENGTH, ChannelState, Position, Publication, agent_channel
 from shared.security import TokenError
 
 # Convention of the protocol; the SDKs wait ten seconds longer before they call a connection dead.
 PING_SECONDS = 25
 # A tab in the background may be slow; a dead way is better found out late than a sleeping one cut off.
 PONG_SECONDS = 8
-# Who has not said `connect` by then never will.
-STALE_SECONDS = 10
 # The SDK asks for a new token when `ttl` is over; this is how long page and network may take for it.
 EXPIRY_GRACE_SECONDS = 25
 # `ttl` ends this long before the token does, so that the page can still get a new one with the old.
 RENEW_EARLY_SECONDS = 60
 # Browsers' timers overflow after 24.8 days; once a day is often enough to look.
 MAX_TTL_SECONDS = 24 * 3600
-# A tab sends a receipt or two a card. More than this is a loop in a page.
-COMMANDS_PER_SECOND = 50
+# Who sends so many times the limit in one second does not listen to 111 and is sent away.
+DEAF_FACTOR = 10
 # Longer names are nobody's channel.
 MAX_CHANNEL_CHARS = 255
 
 RECEIPTS = ("card.shown", "card.opened")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a token says it is, and for how many seconds from now."""
-
-    login: str
-    role: str
-    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,15 @@ class ReadHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPresence:
+    """Read who is in a channel the client is subscribed to. `method`: presence | presence_stats."""
+
+    command: int
+    channel: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveReceipt:
     """Hand on that the agent's tab has shown or opened a card."""
 
@@ -138,7 +146,8 @@ class GiveReceipt:
     seen: CardSeen
 
 
-Effect = Send | End | Open | Join | Leave | ReadHistory | GiveReceipt
+Question = Open | Join | ReadHistory | ReadPresence
+Effect = Send | End | Leave | GiveReceipt | Question
 
 
 class _Phase(Enum):
@@ -155,15 +164,16 @@ class Session:
     """
 
     def __init__(
-        self, client_id: str, node: str, authenticate: Callable[[str], Identity], now: float
+        self, client_id: str, node: str, authenticate: Callable[[str], Identity], limits: Limits, now: float
     ) -> None:
         self.client_id = client_id
         self.identity: Identity | None = None
         self._node = node
         self._authenticate = authenticate
+        self._limits = limits
         self._phase = _Phase.NEW
         self._channels: set[str] = set()
-        self._stale_at = now + STALE_SECONDS
+        self._stale_at = now + limits.first_command_seconds
         self._ping_at = float("inf")
         self._pong_until = float("inf")
         self._expires_at = float("inf")
@@ -180,9 +190,9 @@ class Session:
             "ping": self._ping,
             # An agent acts by REST; nobody publishes from a tab.
             "publish": _refuse(PERMISSION_DENIED),
-            "presence": _refuse(NOT_AVAILABLE),
-            "presence_stats": _refuse(NOT_AVAILABLE),
-            "sub_refresh": _refuse(NOT_AVAILABLE),
+            "presence": self._presence,
+            "presence_stats": self._presence,
+            "sub_refresh": self._sub_refresh,
         }
 
     @property
@@ -217,8 +227,11 @@ class Session:
             return []
         if self._phase is not _Phase.CONNECTED and command.method != "connect":
             return self._end(CLOSE_BAD_REQUEST)
-        if self._too_many(now):
-            return [Send(error_reply(command.id, TOO_MANY_REQUESTS))] if command.id else []
+        many = self._count(now)
+        if many > self._limits.commands_per_second * DEAF_FACTOR:
+            return self._end(TOO_MANY_ERRORS)
+        if many > self._limits.commands_per_second:
+            return _error(command, TOO_MANY_REQUESTS) if command.id else []
         method = self._methods.get(command.method)
         if method is None:
             return _error(command, METHOD_NOT_FOUND)
@@ -260,7 +273,20 @@ class Session:
             return [Send(error_reply(effect.command, UNRECOVERABLE_POSITION))]
         return [Send(raw_reply(effect.command, "history", history_result(position, publications)))]
 
-    def failed(self, effect: Open | Join | ReadHistory, error: Error) -> list[Effect]:
+    def presence_read(self, effect: ReadPresence, present: Mapping[str, str]) -> list[Effect]:
+        """Who is there: clients and their logins."""
+        result = presence_result if effect.method == "presence" else presence_stats_result
+        return [Send(reply(effect.command, effect.method, result(present)))]
+
+    def lost(self, channel: str) -> list[Effect]:
+        """Publications of the channel were lost, or it was begun anew: the client must read it again. The desk is in
+        the connect reply alone, so for the agent's own channel that means a new connection."""
+        if self.identity is None or channel == agent_channel(self.identity.login):
+            return self._end(INSUFFICIENT_STATE)
+        self._channels.discard(channel)
+        return [Leave(channel), Send(unsubscribe_frame(channel, UNSUBSCRIBED_INSUFFICIENT))]
+
+    def failed(self, effect: Question, error: Error) -> list[Effect]:
         """What was asked for is not to be had now."""
         if isinstance(effect, Open):
             self._phase = _Phase.NEW
@@ -300,7 +326,11 @@ class Session:
             # A connection never changes hands: its channels are the first agent's.
             return self._end(INVALID_TOKEN)
         self.identity = identity
-        return [Send(reply(command.id, "refresh", self._token_fields(identity, now)))]
+        done: list[Effect] = [Send(reply(command.id, "refresh", self._token_fields(identity, now)))]
+        for channel in sorted(c for c in self._channels if refusal(identity, c)):
+            self._channels.discard(channel)
+            done += [Leave(channel), Send(unsubscribe_frame(channel, UNSUBSCRIBED_BY_SERVER))]
+        return done
 
     def _subscribe(self, command: Command, now: float) -> list[Effect]:
         channel = command.params.get("channel")
@@ -308,9 +338,12 @@ class Session:
             return _error(command, BAD_REQUEST)
         if channel in self._channels:
             return _error(command, ALREADY_SUBSCRIBED)
-        refusal = self._refusal(channel)
-        if refusal is not None:
-            return _error(command, refusal)
+        assert self.identity is not None
+        refused = refusal(self.identity, channel)
+        if refused is not None:
+            return _error(command, refused)
+        if len(self._channels) >= self._limits.channels:
+            return _error(command, LIMIT_EXCEEDED)
         flags = command.params.get("flag") or 0
         reject = type(flags) is int and bool(flags & FLAG_REJECT_UNRECOVERED)
         return [Join(command.id, channel, parse_position(command.params), reject)]
@@ -337,6 +370,24 @@ class Session:
         known = None if since is None else parse_position({**_object(since), "recover": True})
         return [ReadHistory(command.id, channel, known, limit, reverse)]
 
+    def _presence(self, command: Command, now: float) -> list[Effect]:
+        channel = command.params.get("channel")
+        if not isinstance(channel, str):
+            return _error(command, BAD_REQUEST)
+        if channel not in self._channels:
+            return _error(command, PERMISSION_DENIED)
+        if not has_presence(channel):
+            return _error(command, NOT_AVAILABLE)
+        return [ReadPresence(command.id, channel, command.method)]
+
+    def _sub_refresh(self, command: Command, now: float) -> list[Effect]:
+        """No channel has a token of its own: the token of the connection says what may be heard, and `refresh` renews
+        it. A subscription never expires, so an SDK never asks; who asks keeps the connection."""
+        channel = command.params.get("channel")
+        if not isinstance(channel, str) or not channel:
+            return _error(command, BAD_REQUEST)
+        return _error(command, NOT_AVAILABLE if channel in self._channels else PERMISSION_DENIED)
+
     def _rpc(self, command: Command, now: float) -> list[Effect]:
         method = command.params.get("method")
         if method not in RECEIPTS:
@@ -358,14 +409,6 @@ class Session:
 
     # --- rules ------------------------------------------------------------------------------------------------
 
-    def _refusal(self, channel: str) -> Error | None:
-        """May the agent hear this channel? Their own and what is for everybody; nothing of a colleague's."""
-        if self.identity is not None and channel == agent_channel(self.identity.login):
-            return None
-        if channel == NOTICES:
-            return None
-        return PERMISSION_DENIED if channel.startswith(("agent:", "line:")) else UNKNOWN_CHANNEL
-
     def _receipt(self, what: Any, data: Any) -> GiveReceipt | None:
         assert self.identity is not None
         try:
@@ -380,11 +423,12 @@ class Session:
         ttl = max(1, int(min(left - min(RENEW_EARLY_SECONDS, left / 10), MAX_TTL_SECONDS)))
         return {"client": self.client_id, "version": "callcard", "expires": True, "ttl": ttl}
 
-    def _too_many(self, now: float) -> bool:
+    def _count(self, now: float) -> int:
+        """Commands in the current second, this one too."""
         if now - self._second >= 1:
             self._second, self._commands = now, 0
         self._commands += 1
-        return self._commands > COMMANDS_PER_SECOND
+        return self._commands
 
     def _end(self, close: Close) -> list[Effect]:
         self._phase = _Phase.ENDED

@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -29,22 +31,32 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """Who the bearer is: `login` (JWT `sub`), `role` agent | supervisor | admin, until `expires_at` (UTC)."""
+    """Who the bearer is: `login` (JWT `sub`), `role` agent | supervisor | admin, until `expires_at` (UTC).
+
+    `issued_at`: None if the token does not say. `channels`: push channels beyond the agent's own (`line:support`).
+    """
 
     login: str
     role: str
     expires_at: datetime
+    issued_at: datetime | None = None
+    channels: tuple[str, ...] = ()
 
 
-def issue_token(secret: str, login: str, role: str, now: datetime, lifetime: timedelta) -> str:
-    """A signed JWT for an agent: `sub`, `role`, `aud`, `iat`, `exp`."""
-    claims = {
+def issue_token(
+    secret: str, login: str, role: str, now: datetime, lifetime: timedelta, channels: Sequence[str] = ()
+) -> str:
+    """A signed JWT for an agent: `sub`, `role`, `aud`, `iat` (with milliseconds), `exp`, and `channels`, if any."""
+    claims: dict[str, Any] = {
         "sub": login,
         "role": role,
         "aud": AUDIENCE,
-        "iat": int(now.timestamp()),
+        # A token that is issued in the same second in which an older one is revoked is the newer of the two.
+        "iat": round(now.timestamp(), 3),
         "exp": int((now + lifetime).timestamp()),
     }
+    if channels:
+        claims["channels"] = list(channels)
     return jwt.encode({"alg": ALGORITHM}, claims, OctKey.import_key(secret))
 
 
@@ -52,16 +64,23 @@ def verify_token(secret: str, token: str, now: datetime) -> TokenClaims:
     """The claims of a token of ours. Raises `TokenError`."""
     try:
         claims = jwt.decode(token, OctKey.import_key(secret), algorithms=[ALGORITHM]).claims
-        login, role, expires = claims["sub"], claims["role"], claims["exp"]
-    except (JoseError, ValueError, KeyError, TypeError):
+    except (JoseError, ValueError, TypeError):
         raise TokenError("the token is not valid") from None
+    login, role, expires = claims.get("sub"), claims.get("role"), claims.get("exp")
     if claims.get("aud") != AUDIENCE or not isinstance(login, str) or not isinstance(role, str):
         raise TokenError("the token is not valid")
     if not isinstance(expires, int | float):
         raise TokenError("the token is not valid")
     if now.timestamp() > expires + LEEWAY_SECONDS:
         raise TokenError("the token has expired", expired=True)
-    return TokenClaims(login, role, datetime.fromtimestamp(expires, UTC))
+    issued, channels = claims.get("iat"), claims.get("channels") or ()
+    return TokenClaims(
+        login,
+        role,
+        datetime.fromtimestamp(expires, UTC),
+        datetime.fromtimestamp(issued, UTC) if isinstance(issued, int | float) else None,
+        tuple(c for c in channels if isinstance(c, str)) if isinstance(channels, list) else (),
+    )
 
 
 def new_api_key() -> tuple[str, str, bytes]:

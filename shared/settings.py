@@ -204,6 +204,21 @@ class CardSettings(Section):
     )
 
 
+class PushSettings(Section):
+    """What one tab, and the tabs of one agent, may ask of the push gateway."""
+
+    frame_kb: int = Field(64, ge=4, le=1024, description="the longest message taken from a tab, in kB")
+    commands_per_second: int = Field(
+        50, ge=5, description="a tab may send; a desk needs one or two a card, so more is a loop in a page"
+    )
+    channels: int = Field(64, ge=1, description="a tab may listen to: its own and the lines on its boards")
+    connections_per_agent: int = Field(16, ge=1, description="tabs of one agent, counted in each process")
+    first_command_seconds: float = Field(10, gt=0, le=60, description="to say who it is, after connecting")
+    queue_kb: int = Field(
+        1024, ge=64, description="may wait for a tab that reads slowly, in kB; then it has to reconnect"
+    )
+
+
 class DeskSettings(Section):
     """What the page is told. Empty: the same address it came from."""
 
@@ -294,6 +309,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     card: CardSettings = CardSettings()
+    push: PushSettings = PushSettings()
     desk: DeskSettings = DeskSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     webhooks: WebhookSettings = WebhookSettings()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,8 +21,14 @@ from shared.settings import Settings
 SECRET = "a secret for tests that is long enough"
 
 
-def token(login: str = "101", seconds: float = 3600, secret: str = SECRET) -> str:
-    return issue_token(secret, login, "agent", datetime.now(UTC), timedelta(seconds=seconds))
+def token(
+    login: str = "101",
+    seconds: float = 3600,
+    secret: str = SECRET,
+    role: str = "agent",
+    channels: Sequence[str] = (),
+) -> str:
+    return issue_token(secret, login, role, datetime.now(UTC), timedelta(seconds=seconds), channels)
 
 
 def make_card(call_id: str = "main-1", rev: int = 1, state: str = "ringing", agent: str = "101") -> Card:
@@ -99,6 +105,8 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def raw(self, **options: Any) -> AsyncIterator[RawClient]:
+        # Without a bound a test that looks away for a while is no slow reader.
+        options = {"max_queue": None, **options}
         async with websockets.connect(self.url, proxy=None, compression=None, **options) as connection:
             yield RawClient(connection)
 

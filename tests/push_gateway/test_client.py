@@ -1,10 +1,19 @@
 """The queue of one client: bounded in bytes, never in the way of anybody else."""
 
 import asyncio
+from typing import Any
 
-from push_gateway.client import BATCH_BYTES, QUEUE_BYTES, Client, Frame
+import orjson
+
+from push_gateway.client import BATCH_BYTES, MOVES_IN_A_ROW, Client, Frame
 from push_gateway.metrics import Metrics
 from push_gateway.protocol import SHUTDOWN
+
+QUEUE_BYTES = 1024 * 1024
+
+
+def new_client(socket: Any, metrics: Metrics) -> Client:
+    return Client(socket, metrics, QUEUE_BYTES, "client-1")
 
 
 class SlowSocket:
@@ -32,7 +41,7 @@ def queued(metrics: Metrics) -> float:
 
 async def test_what_waits_is_written_together_and_then_the_close() -> None:
     socket, metrics = SlowSocket(), Metrics()
-    client = Client(socket, metrics)
+    client = new_client(socket, metrics)
     for text in ("a", "b", "c"):
         client.push_text(text)
     client.close(SHUTDOWN)
@@ -46,7 +55,7 @@ async def test_what_waits_is_written_together_and_then_the_close() -> None:
 
 async def test_a_batch_is_bounded() -> None:
     socket = SlowSocket()
-    client = Client(socket, Metrics())
+    client = new_client(socket, Metrics())
     big = "x" * (BATCH_BYTES - 10)
     for text in (big, big, "small"):
         client.push_text(text)
@@ -58,7 +67,7 @@ async def test_a_batch_is_bounded() -> None:
 
 async def test_more_than_the_queue_holds_closes_as_slow_and_frees_the_memory() -> None:
     socket, metrics = SlowSocket(), Metrics()
-    client = Client(socket, metrics)
+    client = new_client(socket, metrics)
     frame = Frame("x" * 1000, 1000)
     while not client.closing:
         client.push(frame)
@@ -72,18 +81,94 @@ async def test_more_than_the_queue_holds_closes_as_slow_and_frees_the_memory() -
 
 async def test_one_large_frame_always_fits_an_empty_queue() -> None:
     socket = SlowSocket()
-    client = Client(socket, Metrics())
+    client = new_client(socket, Metrics())
     client.push(Frame("snapshot", 2 * QUEUE_BYTES))
     assert not client.closing
 
 
 async def test_a_peer_that_has_gone_ends_the_writer() -> None:
     socket, metrics = SlowSocket(), Metrics()
-    client = Client(socket, metrics)
+    client = new_client(socket, metrics)
     writing = asyncio.create_task(client.write())
     client.stop()
     client.push_text("nobody hears it")
     async with asyncio.timeout(5):
         await writing
     assert socket.closed is None
+    assert queued(metrics) == 0
+
+
+def card(offset: int, call: str, size: int = 10) -> Frame:
+    """A publication of a card: what counts of it."""
+    text = orjson.dumps({"offset": offset, "call": call}).decode()
+    return Frame(text, size, key=("agent:101", call))
+
+
+async def written(client: Client, socket: SlowSocket) -> list[tuple[int, str]]:
+    """Offsets and calls, in the order in which a tab that reads again gets them."""
+    client.close(SHUTDOWN)
+    socket.open.set()
+    await client.write()
+    messages = [orjson.loads(line) for frame in socket.taken for line in frame.split("\n")]
+    return [(m["offset"], m["call"]) for m in messages]
+
+
+async def test_a_newer_card_of_a_call_replaces_the_one_that_waits_and_offsets_only_grow() -> None:
+    socket, metrics = SlowSocket(), Metrics()
+    client = new_client(socket, metrics)
+    for offset, call in [(1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "b")]:
+        client.push(card(offset, call))
+    assert queued(metrics) == 30
+    assert metrics.registry.get_sample_value("callcard_push_coalesced_total") == 2
+    # Never 3 before 2: the SDK would remember 3, and a drop at that moment would lose b for ever.
+    assert await written(client, socket) == [(3, "a"), (4, "c"), (5, "b")]
+    assert queued(metrics) == 0
+
+
+async def test_what_has_no_key_and_other_channels_are_left_alone() -> None:
+    socket = SlowSocket()
+    client = new_client(socket, Metrics())
+    client.push(card(1, "a"))
+    client.push(Frame('{"offset":2,"call":"a"}', 10))
+    client.push(Frame('{"offset":1,"call":"a"}', 10, key=("line:support", "a")))
+    client.push(card(3, "a"))
+    assert await written(client, socket) == [(2, "a"), (1, "a"), (3, "a")]
+
+
+async def test_what_is_being_written_is_not_replaced() -> None:
+    socket = SlowSocket()
+    client = new_client(socket, Metrics())
+    client.push(card(1, "a"))
+    writing = asyncio.create_task(client.write())
+    await asyncio.sleep(0)  # the writer has it now
+    client.push(card(2, "a"))
+    client.push(card(3, "a"))
+    client.close(SHUTDOWN)
+    socket.open.set()
+    await writing
+    assert [orjson.loads(text)["offset"] for text in socket.taken] == [1, 3]
+
+
+async def test_a_call_that_changes_all_the_time_is_not_put_off_for_ever() -> None:
+    socket = SlowSocket()
+    client = new_client(socket, Metrics())
+    client.push(card(1, "a"))
+    for offset in range(2, 2 * MOVES_IN_A_ROW + 4):
+        client.push(card(offset, "b" if offset % 2 else "a"))
+    client.push(card(100, "a"))
+    got = await written(client, socket)
+    assert [offset for offset, _ in got] == sorted(offset for offset, _ in got)
+    assert len([call for _, call in got if call == "a"]) == 2
+    assert got[-1] == (100, "a")
+
+
+async def test_a_stalled_tab_needs_no_more_memory_for_the_same_few_calls_and_is_slow_in_the_end() -> None:
+    metrics = Metrics()
+    client = new_client(SlowSocket(), metrics)
+    pushed = 0
+    while not client.closing:
+        client.push(card(pushed, f"call-{pushed % 3}", 1000))
+        pushed += 1
+        assert queued(metrics) <= QUEUE_BYTES
+    assert pushed > 4 * QUEUE_BYTES / 1000
     assert queued(metrics) == 0

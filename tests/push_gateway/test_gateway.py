@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,18 +13,20 @@ import websockets
 from redis.asyncio import Redis
 
 from push_gateway import hub
-from push_gateway.client import QUEUE_BYTES
-from push_gateway.gateway import CONNECTIONS_PER_AGENT
+from push_gateway.limits import Limits
 from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
+from shared.presence import presence_key
 from shared.push import RECEIPTS_STREAM, PushPublisher, bus_name, decode_receipt
 from tests.push_gateway.conftest import StartGateway
 from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway, token
 
 
 async def pushed(client: RawClient) -> tuple[int, str, int]:
-    """Offset, call and rev of the next publication."""
-    push = (await client.hear())["push"]["pub"]
+    """Offset, call and rev of the next publication; other tabs of the agent may come and go meanwhile."""
+    while "pub" not in (message := (await client.hear())["push"]):
+        pass
+    push = message["pub"]
     return push["offset"], push["data"]["card"]["call_id"], push["data"]["card"]["rev"]
 
 
@@ -55,11 +58,124 @@ async def test_every_tab_of_the_agent_gets_the_card_and_nobody_else(
     async with gateway.raw() as first, gateway.raw() as second, gateway.raw() as colleague:
         await first.connect()
         await second.connect()
+        assert "join" in (await first.hear())["push"]
         await colleague.connect("102")
         await publisher.publish_cards([make_card("main-1"), make_card("main-2", agent="102")])
         assert await pushed(first) == (1, "main-1", 1)
         assert await pushed(second) == (1, "main-1", 1)
         assert await pushed(colleague) == (1, "main-2", 1)
+
+
+async def test_tabs_of_an_agent_hear_of_each_other_and_see_each_other(gateway: Running) -> None:
+    async with gateway.raw() as first:
+        one = (await first.connect())["connect"]["client"]
+        async with gateway.raw() as second:
+            two = (await second.connect())["connect"]["client"]
+            info = {"user": "101", "client": two}
+            assert (await first.hear())["push"] == {"channel": "agent:101", "join": {"info": info}}
+            present = await first.ask({"id": 2, "presence": {"channel": "agent:101"}})
+            assert present["presence"]["presence"] == {
+                client: {"user": "101", "client": client} for client in (one, two)
+            }
+            stats = await second.ask({"id": 2, "presence_stats": {"channel": "agent:101"}})
+            assert stats["presence_stats"] == {"num_clients": 2, "num_users": 1}
+        assert (await first.hear())["push"] == {"channel": "agent:101", "leave": {"info": info}}
+
+
+async def test_gateways_agree_on_presence_and_the_clients_of_a_dead_one_vanish(
+    gateway: Running, start_gateway: StartGateway, redis: Redis
+) -> None:
+    other = await start_gateway()
+    async with gateway.raw() as here, other.raw() as there:
+        await here.connect()
+        await there.connect()
+        assert "join" in (await here.hear())["push"]
+        # As a process leaves it behind that was killed: nobody prolongs it.
+        await redis.zadd(presence_key("agent:101"), {"dead 101": (time.time() + 0.1) * 1000})
+
+        async def present(client: RawClient) -> set[str]:
+            await client.say({"id": 2, "presence": {"channel": "agent:101"}})
+            while "id" not in (message := await client.hear()):
+                pass
+            return set(message["presence"]["presence"])
+
+        async with asyncio.timeout(10):
+            while "dead" in await present(there):
+                pass
+        assert len(await present(here)) == 2
+        async with start_tab(other) as third:
+            assert len(await present(third)) >= 2
+            while "leave" not in (push := (await here.hear())["push"]):
+                pass
+        assert push["leave"]["info"] == {"user": "101", "client": "dead"}
+
+
+@contextlib.asynccontextmanager
+async def start_tab(gateway: Running, login: str = "101") -> AsyncIterator[RawClient]:
+    async with gateway.raw() as client:
+        await client.connect(login)
+        yield client
+
+
+async def test_a_line_tells_its_supervisor_who_watches_and_announces_nobody(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    async with gateway.raw() as supervisor, gateway.raw() as member:
+        await supervisor.ask({"id": 1, "connect": {"token": token("201", role="supervisor")}})
+        await supervisor.ask({"id": 2, "subscribe": {"channel": "line:support"}})
+        await member.ask({"id": 1, "connect": {"token": token("101", channels=["line:support"])}})
+        await member.ask({"id": 2, "subscribe": {"channel": "line:support"}})
+
+        async def watching() -> int:
+            answer = await supervisor.ask({"id": 3, "presence_stats": {"channel": "line:support"}})
+            return int(answer["presence_stats"]["num_users"])  # a join in its place would fail here
+
+        async with asyncio.timeout(10):
+            while await watching() != 2:
+                pass
+        await publisher.publish("line:support", b'{"type":"line"}')
+        assert (await member.hear())["push"]["pub"]["data"] == {"type": "line"}
+
+
+async def test_a_channel_begun_anew_ends_the_subscription_and_not_the_connection(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        await client.ask({"id": 2, "subscribe": {"channel": "notices"}})
+        await redis.delete(*[key async for key in redis.scan_iter(f"{bus_name('notices')}:*")])
+        await publisher.publish("notices", b'{"type":"notice"}')
+        assert (await client.hear())["push"] == {
+            "channel": "notices",
+            "unsubscribe": {"code": 2500, "reason": "insufficient state"},
+        }
+        again = await client.ask({"id": 3, "subscribe": {"channel": "notices"}})
+        assert again["subscribe"]["offset"] == 1
+
+
+async def test_history_from_both_ends(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        for n in range(1, 6):
+            await publisher.publish("agent:101", b'{"n":%d}' % n)
+            await client.hear()
+
+        async def read(**params: object) -> tuple[list[int], int]:
+            answer = await client.ask({"id": 2, "history": {"channel": "agent:101", **params}})
+            return [p["offset"] for p in answer["history"]["publications"]], answer["history"]["offset"]
+
+        assert await read() == ([], 5)
+        assert await read(limit=-1) == ([1, 2, 3, 4, 5], 5)
+        assert await read(limit=2) == ([1, 2], 5)
+        assert await read(limit=2, reverse=True) == ([5, 4], 5)
+        assert await read(limit=-1, since={"offset": 3}) == ([4, 5], 5)
+        assert await read(limit=1, since={"offset": 3}) == ([4], 5)
+        assert await read(limit=-1, since={"offset": 3}, reverse=True) == ([2, 1], 5)
+        assert await read(limit=-1, since={"offset": 99}) == ([], 5)
+        answer = await client.ask(
+            {"id": 3, "history": {"channel": "agent:101", "limit": 1, "since": {"epoch": "other"}}}
+        )
+        assert answer["error"]["code"] == 112
 
 
 async def test_another_agents_channel_is_refused_and_stays_silent(
@@ -100,7 +216,9 @@ async def test_a_channel_that_nobody_hears_any_more_is_given_up(
         async with gateway.raw() as other:
             await client.connect()
             await client.ask({"id": 2, "subscribe": {"channel": "notices"}})
-            await other.connect()
+            await other.connect("102")
+        while len(await heard()) > 2:
+            pass
         assert await heard() == [bus_name("agent:101").encode(), bus_name("notices").encode()]
         await client.ask({"id": 3, "unsubscribe": {"channel": "notices"}})
         while await heard() != [bus_name("agent:101").encode()]:
@@ -121,7 +239,8 @@ async def test_publishing_while_tabs_connect_leaves_no_hole_and_no_repeat(
 
     async def publish() -> None:
         for rev in range(1, last + 1):
-            await publisher.publish_card(make_card(rev=rev))
+            # Each of another call: newer cards of one call may replace older ones.
+            await publisher.publish_card(make_card(f"main-{rev}", rev))
             if cut_every and rev % cut_every == 0:
                 await redis.client_kill_filter(_type="pubsub")
 
@@ -132,11 +251,11 @@ async def test_publishing_while_tabs_connect_leaves_no_hole_and_no_repeat(
                     reply["error"]["code"] == 100
                 )  # the link was just away: the SDK would try again as well
             desk = DeskSnapshot.model_validate(reply["connect"]["data"])
-            rev = desk.cards[0].rev if desk.cards else 0
-            assert rev == desk.offset
+            rev = desk.offset
+            assert sorted(card.rev for card in desk.cards) == list(range(1, rev + 1))
             while rev < last:
                 rev += 1
-                assert await pushed(client) == (rev, "main-1", rev)
+                assert await pushed(client) == (rev, f"main-{rev}", rev)
 
     publishing = asyncio.create_task(publish())
     followers = []
@@ -197,7 +316,7 @@ async def test_a_page_of_another_site_may_not_connect(start_gateway: StartGatewa
 
 async def test_an_agent_has_only_so_many_tabs(gateway: Running) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(gateway.raw()) for _ in range(CONNECTIONS_PER_AGENT)]
+        clients = [await stack.enter_async_context(gateway.raw()) for _ in range(Limits().connections)]
         for client in clients:
             assert "connect" in await client.connect()
         one_more = await stack.enter_async_context(gateway.raw())
@@ -241,7 +360,7 @@ async def test_a_stalled_tab_is_closed_as_slow_and_delays_nobody(
         big = b'{"type":"notice","text":"%s"}' % (b"x" * 200_000)
         offset = 0
         # Enough for the kernel's buffers, uvicorn's and ours.
-        while offset * len(big) < 20 * QUEUE_BYTES:
+        while offset * len(big) < 20 * Limits().queue_bytes:
             offset = await publisher.publish("agent:101", big)
             assert (await other.hear())["push"]["pub"]["offset"] == offset
         assert await stalled.closed() == (3008, "slow")

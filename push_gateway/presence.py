@@ -1,0 +1,113 @@
+"""This process' clients in the presence of their channels: written when they come and go, prolonged while they stay."""
+
+import asyncio
+import contextlib
+import math
+from itertools import islice
+
+from redis.exceptions import RedisError
+
+from push_gateway.channels import announces
+from shared.presence import PRESENT_SECONDS, Moved, Presence
+
+# Everybody is prolonged once in this time, a slice a second, so that no moment carries the whole load.
+PROLONG_SECONDS = PRESENT_SECONDS / 3
+# Channels in a round trip, and clients in a command: below a millisecond of Redis, so that a ring does not wait for it.
+CHANNELS_AT_ONCE = 32
+CLIENTS_AT_ONCE = 64
+# A Redis that hangs is tried again.
+TELL_SECONDS = 3.0
+# A gateway that ends says goodbye for its clients if that goes quickly; else they vanish by themselves.
+GOODBYE_SECONDS = 1.0
+
+_Who = tuple[str, str]
+
+
+class PresenceKeeper:
+    """Run `run` as a task for as long as the gateway lives; `close` after its end. `enter` and `leave` never wait."""
+
+    def __init__(self, presence: Presence, prolong_seconds: float = PROLONG_SECONDS) -> None:
+        self._presence = presence
+        self._slices = max(1, math.ceil(prolong_seconds))
+        self._tick = prolong_seconds / self._slices
+        self._here: dict[str, dict[str, str]] = {}
+        # What Redis has not been told yet, newest wins: (channel, client) -> (login, is it here?).
+        self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
+        self._turn: list[str] = []
+        self._per_slice = 1
+        self._wake = asyncio.Event()
+
+    def enter(self, channel: str, client: str, login: str) -> None:
+        self._here.setdefault(channel, {})[client] = login
+        self._untold[channel, client] = (login, True)
+        self._wake.set()
+
+    def leave(self, channel: str, client: str) -> None:
+        clients = self._here.get(channel, {})
+        login = clients.pop(client, None)
+        if login is None:
+            return
+        if not clients:
+            del self._here[channel]
+        self._untold[channel, client] = (login, False)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Never returns. While Redis is away what happened is kept, and told when it is back."""
+        loop = asyncio.get_running_loop()
+        next_slice = loop.time() + self._tick
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(next_slice):
+                    await self._wake.wait()
+            self._wake.clear()
+            if loop.time() >= next_slice:
+                next_slice = loop.time() + self._tick
+                self._prolong_slice()
+            try:
+                await self._tell()
+            except (RedisError, OSError):
+                await asyncio.sleep(self._tick)
+
+    async def close(self) -> None:
+        """Tell who has left, if Redis listens."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._tell()
+
+    def _prolong_slice(self) -> None:
+        if not self._turn:
+            self._turn = list(self._here)
+            self._per_slice = math.ceil(len(self._turn) / self._slices)
+        turn, self._turn = self._turn[: self._per_slice], self._turn[self._per_slice :]
+        for channel in turn:
+            for client, login in self._here.get(channel, {}).items():
+                self._untold.setdefault((channel, client), (login, True))
+
+    async def _tell(self) -> None:
+        while self._untold:
+            batch = dict(islice(self._untold.items(), CHANNELS_AT_ONCE * CLIENTS_AT_ONCE))
+            moves = _moves(batch)[:CHANNELS_AT_ONCE]
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._presence.tell(moves)
+            for moved in moves:
+                told = [(who, True) for who in moved.here] + [(who, False) for who in moved.left]
+                for (client, login), here in told:
+                    # What changed while it was being told is told again.
+                    if self._untold.get((moved.channel, client)) == (login, here):
+                        del self._untold[moved.channel, client]
+
+
+def _moves(untold: dict[tuple[str, str], tuple[str, bool]]) -> list[Moved]:
+    """By channel, at most `CLIENTS_AT_ONCE` in each."""
+    channels: dict[str, tuple[list[_Who], list[_Who]]] = {}
+    moves: list[Moved] = []
+    for (channel, client), (login, is_here) in untold.items():
+        here, left = channels.setdefault(channel, ([], []))
+        (here if is_here else left).append((client, login))
+        if len(here) + len(left) == CLIENTS_AT_ONCE:
+            moves.append(Moved(channel, announces(channel), here, left))
+            del channels[channel]
+    return moves + [
+        Moved(channel, announces(channel), here, left) for channel, (here, left) in channels.items()
+    ]
