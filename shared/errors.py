@@ -111,6 +111,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if error.status_code == 400 and isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
+            # FastAPI's only 400; everything else that is wrong with a body is 422, as the document says.
+            return _document(
+                422, "invalid", "Invalid request", "The body cannot be read: send JSON in UTF-8."
+            )
         names = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
         name = names.get(error.status_code, "http-error")
         detail = error.detail if error.detail not in ("Not Found",) else "There is nothing at this address."

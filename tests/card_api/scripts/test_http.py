@@ -129,3 +129,14 @@ async def test_another_process_has_it_when_it_reads_the_table(engine: AsyncEngin
     assert (one.find(None, None, None, "ru"), two.find(None, None, None, "ru")) == ("A", None)
     await two.refresh()
     assert two.find(None, None, None, "ru") == "A"
+
+
+async def test_a_body_in_no_encoding_is_a_problem_document(
+    client: AsyncClient, admin: dict[str, str]
+) -> None:
+    headers = {**admin, "Content-Type": "application/json"}
+    answer = await client.post(SCRIPTS, content=b'{"text": "\xff\xde"}', headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "The body cannot be read: send JSON in UTF-8.",
+    )
