@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 
 from card_api.agents.directory import Directory
 from card_api.agents.repository import AgentRepository
@@ -44,10 +45,19 @@ async def worker(
     sender = Sender(auth_secret, settings.webhooks.allow_private, now)
     try:
         deliveries = DeliveryRepository(engine)
+        registry = CollectorRegistry()
+        tries = Counter("callcard_webhook_tries", "Requests to web hooks", ["outcome"], registry=registry)
+        courier = Courier(
+            deliveries,
+            sender,
+            _directory(AgentRepository(engine)),
+            now,
+            count=lambda outcome: tries.labels(outcome).inc(),
+        )
         postman = Postman(
             database_url,
             HookRepository(engine),
-            Courier(deliveries, sender, _directory(AgentRepository(engine)), now),
+            courier,
             deliveries,
             now,
             keep_delivered=timedelta(days=settings.webhooks.keep_delivered_days),
@@ -55,7 +65,7 @@ async def worker(
             heartbeat=heartbeat,
         )
         async with running(postman.run):
-            yield _http(postman)
+            yield _http(postman, registry)
     finally:
         await sender.close()
         await engine.dispose()
@@ -74,7 +84,7 @@ def _directory(agents: AgentRepository) -> Callable[[], Awaitable[Directory]]:
     return directory
 
 
-def _http(postman: Postman) -> FastAPI:
+def _http(postman: Postman, registry: CollectorRegistry) -> FastAPI:
     app = FastAPI(title="Callcard worker", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
@@ -86,5 +96,9 @@ def _http(postman: Postman) -> FastAPI:
         reasons = [] if postman.working else ["PostgreSQL gives no jobs; web hooks wait until it does."]
         status = "not ready" if reasons else "ready"
         return JSONResponse({"status": status, "reasons": reasons}, 503 if reasons else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app

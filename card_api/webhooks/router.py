@@ -26,6 +26,8 @@ from shared.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    Problem,
+    TooLarge,
     Unauthorised,
     Unavailable,
     Unprocessable,
@@ -55,7 +57,7 @@ def webhooks_router(service: WebhookService, access: Access) -> APIRouter:
         operation_id="createWebhook",
         summary="Tell a system of calls and customers from now on; the answer has its secret, once",
         status_code=201,
-        responses=problem_responses(Conflict),
+        responses=problem_responses(Problem, Conflict, TooLarge),
     )
     async def create_webhook(write: WebhookWrite, response: Response) -> NewWebhook:
         row, secret = await service.create(write)
@@ -71,7 +73,7 @@ def webhooks_router(service: WebhookService, access: Access) -> APIRouter:
         "/{webhook_id}",
         operation_id="changeWebhook",
         summary="Change what is given; what is left out stays",
-        responses=unknown,
+        responses=problem_responses(Problem, NotFound, TooLarge),
     )
     async def change_webhook(webhook_id: UUID, patch: WebhookPatch) -> Webhook:
         return _view(await service.change(webhook_id, patch))

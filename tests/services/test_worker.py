@@ -99,6 +99,7 @@ async def test_what_is_said_before_and_while_it_runs_arrives(
         await site.until(delivered(3))
         assert (await client.get("/readyz")).status_code == 200
         assert (await client.get("/healthz")).json() == {"status": "ok"}
+        assert 'callcard_webhook_tries_total{outcome="delivered"} 3.0' in (await client.get("/metrics")).text
     assert {r.json["data"]["call_id"] for r in receiver.got} == {"a", "b", "c"}
     assert await site.jobs() == 0
 
