@@ -191,7 +191,7 @@ async def card_api(
             ),
             audit_router(AuditQuery(engine), audit, access, settings.country, now),
             ingest_router(ingest, access),
-            zammad_router(ingest, access, gate, lambda: directory.current, now),
+            zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             webhooks_router(hooks, access),

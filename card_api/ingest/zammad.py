@@ -15,11 +15,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+import phonenumbers
 from pydantic import ValidationError
 
 from card_api.agents.directory import Agent, Directory
 from card_api.ingest.schemas import CallEvent, EventKind, Reason
 from shared.contracts.call import Direction
+from shared.phone import is_valid
 
 Fields = Mapping[str, list[str]]
 """What was sent: names in small letters without underscores and brackets, so callId, call_id and callid are one."""
@@ -74,15 +76,16 @@ def fields_of(body: bytes, content_type: str) -> Fields:
     return _gather(pairs)
 
 
-def events_of(fields: Fields, pbx: str, directory: Directory, now: datetime) -> list[CallEvent]:
-    """Our events for theirs: a new call rings at each user it names. Raises `ZammadError`."""
+def events_of(fields: Fields, pbx: str, directory: Directory, country: str, now: datetime) -> list[CallEvent]:
+    """Our events for theirs: a new call rings at each user it names. country: of the sender's numbers. Raises
+    `ZammadError`."""
     name, call_id = _one(fields, "event"), _one(fields, "callid")
     if not call_id:
         raise ZammadError("There is no `callId`: it tells which call the event is about.")
     direction = _DIRECTIONS.get(_one(fields, "direction") or "in")
     if direction is None:
         raise ZammadError("`direction` must be in or out.")
-    said = _Said(fields, pbx, call_id, direction, now)
+    said = _Said(fields, pbx, call_id, direction, country, now)
     if direction is Direction.OUTBOUND:
         own = _who(
             directory, fields.get("answeringnumber", []), fields.get("user", []), [_one(fields, "from")]
@@ -112,7 +115,9 @@ def pbx_of(key_name: str) -> str:
 class _Said:
     """What all events that are made of one of theirs have in common."""
 
-    def __init__(self, fields: Fields, pbx: str, call_id: str, direction: Direction, now: datetime) -> None:
+    def __init__(
+        self, fields: Fields, pbx: str, call_id: str, direction: Direction, country: str, now: datetime
+    ) -> None:
         # Sent again it is the same event, though the time is another.
         self._id = hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
         self.fields, self.direction = fields, direction
@@ -121,8 +126,8 @@ class _Said:
             "call_id": call_id,
             "direction": direction,
             "at": now,
-            "from": _one(fields, "from"),
-            "to": _one(fields, "to"),
+            "from": _number(_one(fields, "from"), country),
+            "to": _number(_one(fields, "to"), country),
         }
 
     def event(self, kind: EventKind, **more: Any) -> CallEvent:
@@ -146,6 +151,15 @@ def _new_call(said: _Said, directory: Directory, own: dict[str, str]) -> list[Ca
 def _hang_up(said: _Said) -> list[CallEvent]:
     cause = re.sub(r"[^a-z]", "", (_one(said.fields, "cause") or "").lower())
     return [said.event(EventKind.ENDED, reason=_CAUSES.get(cause))]
+
+
+def _number(said: str | None, country: str) -> str | None:
+    """Numbers of the own country come as 493055571600 or as 03055571600; a plan whose numbers vary in length would take
+    the first for a national one (4930 is a town as well)."""
+    code = str(phonenumbers.country_code_for_region(country))
+    if said and said.isascii() and said.isdigit() and said.startswith(code) and is_valid(f"+{said}"):
+        return f"+{said}"
+    return said
 
 
 def _who(directory: Directory, *said: Iterable[str | None]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from card_api.agents.directory import Directory
 from card_api.api_keys.gate import KeyGate
 from card_api.api_keys.service import ApiKey
 from card_api.auth.access import Access, address_of
+from card_api.calls.facts import CountryOf
 from card_api.ingest.service import IngestService
 from card_api.ingest.zammad import ZammadError, events_of, fields_of, pbx_of
 from shared.errors import (
@@ -68,6 +69,7 @@ def zammad_router(
     access: Access,
     gate: KeyGate,
     directory: Callable[[], Directory],
+    country_of: CountryOf,
     now: Callable[[], datetime],
 ) -> APIRouter:
     router = APIRouter(
@@ -111,7 +113,8 @@ def zammad_router(
     async def _take(request: Request, key: ApiKey) -> dict[str, str]:
         try:
             fields = fields_of(await request.body(), request.headers.get("content-type", ""))
-            events = events_of(fields, pbx_of(key.name), directory(), now())
+            pbx = pbx_of(key.name)
+            events = events_of(fields, pbx, directory(), country_of(pbx), now())
         except ZammadError as error:
             raise Unprocessable(str(error)) from None
         results = await service.take(events)
