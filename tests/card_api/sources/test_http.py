@@ -151,6 +151,20 @@ async def test_a_dead_one_is_left_alone_after_some_calls_and_tried_again(system:
     await source.close()
 
 
+async def test_an_answer_in_time_forgets_the_failures_before_it(system: Crm) -> None:
+    well, ill = answer({"name": "A", "id": 1}), answer({}, "500 Oops")
+    source = system.watched()
+    for _ in range(3):
+        system.says = ill
+        for _ in range(4):
+            with pytest.raises(SourceFailed, match="HTTP 500"):
+                await source.find(ASKED)
+        system.says = well
+        assert [c.name for c in await source.find(ASKED)] == ["A"]
+    assert len(system.requests) == 15
+    await source.close()
+
+
 async def test_what_cannot_be_shown_is_no_reason_to_stop_asking(system: Crm) -> None:
     system.says = answer({"name": ["x"], "id": 1})
     source = system.watched()
