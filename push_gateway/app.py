@@ -35,12 +35,19 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     def authenticate(token: str) -> Identity:
         now = datetime.now(UTC)
         claims = verify_token(auth_secret, token, now)
-        return Identity(claims.login, claims.role, (claims.expires_at - now).total_seconds(), claims.channels)
+        return Identity(
+            claims.login,
+            claims.role,
+            (claims.expires_at - now).total_seconds(),
+            claims.channels,
+            claims.issued_at.timestamp() if claims.issued_at else 0.0,
+        )
 
     keeper = PresenceKeeper(Presence(redis))
     gateway = Gateway(
         redis, hub, keeper, metrics, authenticate, settings.allowed_origins, Limits.of(settings.push)
     )
+    hub.control = gateway
     app = FastAPI(title="Callcard push gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.drain = gateway.drain
     app.add_api_websocket_route("/connection/websocket", gateway.handle)

@@ -18,12 +18,14 @@ SUPERVISING = frozenset({"supervisor", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a token says it is, and for how many seconds from now. `channels`: what it may hear beyond its own."""
+    """Who a token says it is, and for how many seconds from now. `channels`: what it may hear beyond its own.
+    `issued_at`: of the token, in seconds since 1970; 0 if it does not say."""
 
     login: str
     role: str
     seconds_left: float
     channels: tuple[str, ...] = ()
+    issued_at: float = 0.0
 
 
 def refusal(identity: Identity, channel: str) -> Error | None:

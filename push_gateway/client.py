@@ -96,8 +96,7 @@ class Client:
                 older.frame = None
             self._newest[frame.key] = waiting
         if self._queue and self._bytes + frame.size > self._queue_bytes:
-            self._drop_queue()
-            self.close(SLOW)
+            self.cut(SLOW)
             return
         self._queue.append(waiting)
         self._bytes += frame.size
@@ -117,6 +116,11 @@ class Client:
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
         self._wake.set()
+
+    def cut(self, close: Close) -> None:
+        """Say goodbye now: what is queued is not for this peer any more."""
+        self._drop_queue()
+        self.close(close)
 
     def stop(self) -> None:
         """The peer has gone: nothing is to be written any more."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -28,8 +29,10 @@ from push_gateway.protocol import (
     SERVER_ERROR,
     SHUTDOWN,
     BadFrame,
+    Close,
     parse_frame,
 )
+from push_gateway.revocation import Revocations
 from push_gateway.session import (
     Effect,
     End,
@@ -46,6 +49,8 @@ from shared.contracts.push import Receipt
 from shared.observability import logger
 from shared.presence import Presence
 from shared.push import ChannelState, add_receipt
+from shared.push_control import Disconnect, read_revoked
+from shared.security import TokenError
 
 
 class Gateway:
@@ -75,6 +80,8 @@ class Gateway:
         self._node = secrets.token_hex(4)
         self._connections: set[_Connection] = set()
         self._places: Counter[str] = Counter()
+        self._revocations = Revocations()
+        self._log = logger("push.gateway")
         self._draining = False
 
     async def handle(self, websocket: WebSocket) -> None:
@@ -115,6 +122,35 @@ class Gateway:
                 for connection in list(self._connections):
                     await connection.finished.wait()
 
+    # --- revocation -------------------------------------------------------------------------------------------
+
+    def identify(self, token: str) -> Identity:
+        """Who a token is of, if it was not ended. Raises `TokenError`."""
+        identity = self._authenticate(token)
+        if self._revocations.ended(identity.login, identity.issued_at):
+            # As with an old token the SDK asks the page for a new one; whether there is one the card API decides.
+            raise TokenError("the token was revoked", expired=True)
+        return identity
+
+    async def read(self) -> None:
+        for order in self._revocations.merge(await read_revoked(self._redis)):
+            self._disconnect(order)
+
+    def order(self, payload: bytes) -> None:
+        try:
+            order = Disconnect.model_validate_json(payload)
+        except ValidationError:
+            self._log.warning("an order to the gateways can't be read")
+            return
+        self._revocations.add(order)
+        self._disconnect(order)
+
+    def _disconnect(self, order: Disconnect) -> None:
+        for connection in self._connections:
+            identity = connection.session.identity
+            if identity and identity.login == order.login and identity.issued_at < order.before:
+                connection.client.cut(Close(order.code, order.reason))
+
     def take_place(self, login: str) -> bool:
         """Count one more connection of the agent; False if there are enough of them."""
         if self._places[login] >= self._limits.connections:
@@ -144,9 +180,7 @@ class _Connection:
         self.finished = asyncio.Event()
         client_id = secrets.token_hex(8)
         self.client = Client(websocket, gateway._metrics, gateway._limits.queue_bytes, client_id)
-        self.session = Session(
-            client_id, gateway._node, gateway._authenticate, gateway._limits, self._loop.time()
-        )
+        self.session = Session(client_id, gateway._node, gateway.identify, gateway._limits, self._loop.time())
 
     async def serve(self) -> None:
         """Until either side closes."""

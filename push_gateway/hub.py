@@ -6,9 +6,10 @@ are asked to read it anew: a reconnect (3010) for the desk, a new subscription f
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +21,7 @@ from shared.link import Wire
 from shared.observability import logger
 from shared.presence import parse_presence
 from shared.push import ChannelState, DeskReader, Heard, Position, Publication, bus_name
+from shared.push_control import CONTROL_CHANNEL
 
 # A connect waits no longer for Redis; the SDK tries again, with back-off.
 READ_SECONDS = 3.0
@@ -35,6 +37,7 @@ SUBSCRIBE_CHUNK = 500
 # Cards whose publish time is remembered for the receipts, a channel.
 REMEMBERED_CARDS = 16
 
+_CONTROL = CONTROL_CHANNEL.encode()
 _FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -72,10 +75,21 @@ class _Channel:
         self.published: dict[tuple[str, int], float] = {}
 
 
+class Control(Protocol):
+    """Who takes orders that come over the bus to every gateway."""
+
+    async def read(self) -> None:
+        """The orders come from now on: read what was ordered before. Raises RedisError."""
+        ...
+
+    def order(self, payload: bytes) -> None: ...
+
+
 class Hub:
     """The channels of this process. Run `run` as a task for as long as the gateway lives."""
 
     def __init__(self, redis: Redis, metrics: Metrics) -> None:
+        self.control: Control | None = None
         self._redis = redis
         self._reader = DeskReader(redis)
         self._metrics = metrics
@@ -260,6 +274,12 @@ class Hub:
         for heard in held:
             self._hear(channel, heard)
 
+    async def _read_control(self, control: Control) -> None:
+        """A link that fails once more brings the next reading."""
+        with contextlib.suppress(*_FAILURES):
+            async with asyncio.timeout(READ_SECONDS):
+                await control.read()
+
     async def _read(self, name: str, known: Position | None) -> ChannelState:
         async with self._reads:
             return await self._reader.read(name, known)
@@ -296,7 +316,7 @@ class Hub:
         link = await Wire.open(self._redis, self._heard)
         try:
             self._link = link
-            names = [bus_name(name) for name in self._channels]
+            names = [CONTROL_CHANNEL, *(bus_name(name) for name in self._channels)]
             link.send(
                 [
                     ("SUBSCRIBE", *names[start : start + SUBSCRIBE_CHUNK])
@@ -330,6 +350,10 @@ class Hub:
             self._log.exception("a message of the push bus could not be handled")
 
     def _message(self, name: bytes, payload: bytes) -> None:
+        if name == _CONTROL:
+            if self.control is not None:
+                self.control.order(payload)
+            return
         moved = parse_presence(payload)
         if moved is not None:
             self._announce(self._channels.get(_channel_of(name)), *moved)
@@ -353,6 +377,9 @@ class Hub:
                 seat.client.push_text(presence_frame(channel.name, what, client, login))
 
     def _on_subscribed(self, name: bytes) -> None:
+        if name == _CONTROL and self.control is not None:
+            self._spawn(self._read_control(self.control))
+            return
         channel = self._channels.get(_channel_of(name))
         if channel is None:
             return

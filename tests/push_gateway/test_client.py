@@ -53,6 +53,17 @@ async def test_what_waits_is_written_together_and_then_the_close() -> None:
     assert queued(metrics) == 0
 
 
+async def test_who_is_cut_off_gets_nothing_of_what_waits() -> None:
+    socket, metrics = SlowSocket(), Metrics()
+    client = new_client(socket, metrics)
+    client.push_text("a")
+    client.cut(SHUTDOWN)
+    socket.open.set()
+    await client.write()
+    assert (socket.taken, socket.closed) == ([], (3001, "shutdown"))
+    assert queued(metrics) == 0
+
+
 async def test_a_batch_is_bounded() -> None:
     socket = SlowSocket()
     client = new_client(socket, Metrics())
