@@ -43,6 +43,8 @@ async def create_ring_pool(engine: AsyncEngine, size: int) -> "asyncpg.Pool[asyn
         max_size=size,
         # A line that is quiet at night still answers the first caller of the morning at once.
         max_inactive_connection_lifetime=0,
+        # Nor is a statement forgotten: to plan the look-up anew costs that caller ten times the look-up.
+        max_cached_statement_lifetime=0,
         timeout=CONNECT_SECONDS,
         reset=leave_as_it_is,
         server_settings=server_settings(),

@@ -74,12 +74,15 @@ class Ranked:
 
 
 def the_one(customers: Iterable[FoundCustomer]) -> FoundCustomer | None:
-    """Who it is: whom an agent named, else whose account was given, else who alone has the number. None: not known."""
+    """Who it is: whom an agent named, else whose account was given, else who alone has the number; of several who share
+    the account, who alone has the number too. None: not known."""
     found = list(customers)
     if len(found) < 2:
         return found[0] if found else None
     best = max(_PLACES[customer.matched_by] for customer in found)
     named = [customer for customer in found if _PLACES[customer.matched_by] == best]
+    if len(named) > 1:
+        named = [customer for customer in named if customer.purpose is not None]
     return named[0] if len(named) == 1 else None
 
 

@@ -37,10 +37,14 @@ _RECORD = """
 """
 
 # JSON is built in PostgreSQL: one row, one value, no joins to undo here. Every step is an exact match on an index.
-# $1 number, $2 account, $3 call. said: what somebody said in this call. hits: who it may be, how we know (the
-# places of MatchedBy), and all records of each; the survivor (merged_into) stands for them. one: the customer, if
-# what is known best names just one; only then other numbers' calls are history. The lists are sorted in subqueries:
-# json_agg keeps their order, and a sort of its own would cost as much as reading its rows.
+# $1 number, $2 account, $3 call.
+# said: what somebody said in this call.
+# hits: who it may be, how we know (the places of MatchedBy), and all records of each; the survivor (merged_into) stands
+# for them.
+# one: the customer, if what is known best names just one (as `ranking.the_one` decides); only then other numbers' calls
+# are history.
+# The lists are sorted in subqueries: json_agg keeps their order, and a sort of its own would cost as much as reading
+# its rows.
 FIND = f"""
     with said as materialized (
         select customer_id, person, account from call_identities where call_id = $3
@@ -63,7 +67,9 @@ FIND = f"""
         ) h
     ),
     one as materialized (
-        select ids from hits h where not exists (select from hits o where o.id <> h.id and o.how >= h.how)
+        select ids from hits h where not exists (
+            select from hits o
+            where o.id <> h.id and (o.how, o.purpose is not null) >= (h.how, h.purpose is not null))
     ),
     numbers as (
         select cast($1 as text) as e164

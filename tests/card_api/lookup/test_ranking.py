@@ -139,9 +139,12 @@ class TestTheOne:
         assert the_one([number, account]) == account
         assert the_one([agent, number, account]) == agent
 
-    def test_two_customers_of_one_account_are_several(self) -> None:
-        shared = [customer(key, matched_by="account") for key in ("1", "2")]
+    def test_two_customers_of_one_account_are_several_but_for_who_has_the_number_too(self) -> None:
+        shared = [customer(key, matched_by="account", purpose=None) for key in ("1", "2")]
         assert the_one([*shared, customer("3")]) is None
+        caller = customer("4", matched_by="account", purpose="mobile")
+        assert the_one([*shared, caller, customer("3")]) == caller
+        assert the_one([*shared, caller, customer("5", matched_by="account", purpose="work")]) is None
 
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))

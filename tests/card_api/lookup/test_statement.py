@@ -226,6 +226,16 @@ class TestHistory:
         hidden = await find(engine, None, call_id="main-1")
         assert [c.call_id for c in hidden.history] == ["by-other"]
 
+    async def test_of_who_shares_an_account_and_alone_has_the_number(
+        self, engine: AsyncEngine, rows: Rows
+    ) -> None:
+        caller = await rows.customer("A", NUMBER, OTHER)
+        for customer in (caller, await rows.customer("B", "+71")):
+            await rows.account(customer, "7")
+        await rows.call("other", OTHER, 2)
+        assert [c.call_id for c in (await find(engine, NUMBER, "7")).history] == ["other"]
+        assert (await find(engine, account="7")).history == []
+
     async def test_calls_in_which_the_customer_was_named_from_any_number_each_once(
         self, engine: AsyncEngine, rows: Rows
     ) -> None:
