@@ -102,9 +102,13 @@ class CustomerService:
         """`patch`: a JSON merge patch of `CustomerBody`. Raises RequestValidationError if what comes out is none."""
         head = await _lock(connection, id_)
         _expect(head, expected)
-        body = patched(await _read(connection, id_), patch)
+        customer = await _read(connection, id_)
+        body = patched(customer, patch)
+        columns = columns_of(body)
         children = {child: children_of(body, child, self._country) for child in CHILDREN if child in patch}
-        await update_customer(connection, id_, head.source, columns_of(body), children)
+        if not children and all(getattr(customer, name) == value for name, value in columns.items()):
+            return customer
+        await update_customer(connection, id_, head.source, columns, children)
         detail = {"fields": sorted(patch)}
         return await self._told(connection, actor, EventType.CUSTOMER_CHANGED, id_, detail)
 
@@ -114,8 +118,9 @@ class CustomerService:
         head = await _lock(connection, id_)
         if expected is not None:
             _expect(head, expected)
-        await deletion.delete_customers(connection, [id_])
+        released = await deletion.delete_customers(connection, [id_])
         await self._gone(connection, [head])
+        await self._changed(connection, released)
         await write_audit(connection, [self._entry(actor, "customer.deleted", str(id_), _key(head))])
 
     async def merge(
