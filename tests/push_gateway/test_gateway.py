@@ -210,7 +210,7 @@ async def test_a_channel_that_nobody_hears_any_more_is_given_up(
     gateway: Running, publisher: PushPublisher, redis: Redis
 ) -> None:
     async def heard() -> list[bytes]:
-        return sorted(await redis.pubsub_channels("callcard:push:*"))
+        return sorted(await redis.pubsub_channels("callcard:push:{*"))
 
     async with gateway.raw() as client, asyncio.timeout(10):
         async with gateway.raw() as other:
