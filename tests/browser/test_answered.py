@@ -94,7 +94,7 @@ class TestOpen:
             await desk.set_viewport_size({"width": width, "height": 800})
             assert await desk.evaluate("document.documentElement.scrollWidth") == width
         for scheme in ("light", "dark"):
-            await desk.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            await desk.emulate_media(color_scheme=scheme)
             assert await desk.evaluate(CONTRAST) == []
 
     async def test_a_late_source_moves_nothing_that_is_written(self, desk: Page, server: StandIn) -> None:
@@ -182,11 +182,18 @@ class TestWhoItIs:
             "aria-pressed", "true"
         )
         await expect(bar(desk)).to_contain_text("говорит Мария Петрова")
-        await desk.get_by_label("Как к вам обращаться?").last.fill("Пётр")
+        await desk.get_by_role("textbox", name="Как к вам обращаться?").fill("Пётр")
         await desk.keyboard.press("Enter")
         assert await server.acts.get() == ("main-1", "person", {"name": "Пётр"})
         await server.answers.put(card(rev=12, state="answered", caller=about(person="Пётр")))
         await expect(card_of(desk)).to_contain_text("Говорит Пётр")
+
+    async def test_a_person_mostly_speaks_for_themselves(self, desk: Page, server: StandIn) -> None:
+        await server.publish(card(rev=10, state="answered"))
+        field = desk.get_by_role("textbox", name="Как к вам обращаться?")
+        await expect(field).to_have_count(0)
+        await desk.get_by_role("button", name="Говорит кто-то другой?").click()
+        await expect(field).to_be_focused()
 
 
 class TestNotes:
@@ -209,6 +216,26 @@ class TestNotes:
         await expect(note_field(desk)).to_have_value("")
         await expect(card_of(desk)).to_contain_text("Заметка записана")
         await expect(card_of(desk).locator("ul.notes")).to_contain_text("Обещали перезвонить")
+
+    async def test_a_card_that_moves_keeps_the_focus(self, desk: Page, server: StandIn) -> None:
+        await server.publish(card("main-1", rev=10, state="held"))
+        await server.publish(card("main-2", rev=10, state="answered"))
+        cards = desk.get_by_role("article")
+        await expect(cards.first).to_have_attribute("data-call", "main-2")
+        fields = [
+            card_of(desk, call_id).get_by_label("Заметка", exact=True) for call_id in ("main-1", "main-2")
+        ]
+        for field in fields:
+            await field.press_sequentially("раз")
+            await server.publish(card("main-1", rev=len(server.history) + 10, state="answered"))
+            await server.publish(card("main-2", rev=len(server.history) + 10, state="held"))
+            await expect(cards.first).to_have_attribute("data-call", "main-1")
+            await expect(field).to_be_focused()
+            await desk.keyboard.type(" два")
+            await expect(field).to_have_value("раз два")
+            await server.publish(card("main-1", rev=len(server.history) + 10, state="held"))
+            await server.publish(card("main-2", rev=len(server.history) + 10, state="answered"))
+            await expect(cards.first).to_have_attribute("data-call", "main-2")
 
     async def test_each_failure_has_its_sentence_and_the_text_stays(
         self, desk: Page, server: StandIn
@@ -243,6 +270,19 @@ class TestNotes:
         await desk.get_by_label("Пароль").fill(PASSWORD)
         await desk.get_by_role("button", name="Войти").click()
         await expect(note_field(desk)).to_have_value("Важное")
+
+    async def test_what_is_typed_can_be_thrown_away(self, desk: Page, server: StandIn) -> None:
+        await server.publish(unknown(rev=10, state="answered"))
+        await desk.get_by_label("Имя", exact=True).fill("Анна")
+        await server.publish(
+            closed(
+                "main-3", rev=11, reason="ended", match="none", caller={"display_number": "+7 812 300-20-10"}
+            )
+        )
+        await expect(card_of(desk, "main-3")).to_contain_text("набранное ещё не записано")
+        await expect(desk.get_by_label("Имя", exact=True)).to_have_value("Анна")
+        await desk.get_by_role("button", name="Выбросить").click()
+        await expect(desk.get_by_role("textbox")).to_have_count(0)
 
     async def test_the_end_of_the_call_does_not_take_it(self, timed_desk: Page, server: StandIn) -> None:
         desk = timed_desk

@@ -153,6 +153,7 @@ export const en = {
   },
   person: {
     title: "How may I call you?",
+    other: "Somebody else speaking?",
     name: "Name",
     submit: "Save name",
     done: (name: string) => `Speaking: ${name}`,

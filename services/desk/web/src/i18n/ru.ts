@@ -148,6 +148,7 @@ export const ru: Texts = {
   },
   person: {
     title: "Как к вам обращаться?",
+    other: "Говорит кто-то другой?",
     name: "Имя",
     submit: "Записать имя",
     done: (name) => `Говорит ${name}`,

@@ -60,7 +60,7 @@ export class CallCard extends LitElement {
         <div class="card-body" data-match=${card.match}>
           ${caller(card, title, t)}
           ${writing && actionOf(card, "identify")
-            ? html`<identify-caller ?hidden=${closed} .card=${card} .language=${language} .hands=${this.hands}></identify-caller>`
+            ? html`<identify-caller .card=${card} .language=${language} .hands=${this.hands}></identify-caller>`
             : nothing}
           ${closed ? nothing : advice(card, t)}
           ${closed ? nothing : facts(card, t)}

@@ -10,7 +10,7 @@ import "./forms/person.ts";
 
 /** A caller whom nobody knows is asked for the name in the form of a new customer: once is enough. */
 function asksForPerson(card: Card): boolean {
-  if (card.state === "closed" || actionOf(card, "person") === null) return false;
+  if (actionOf(card, "person") === null) return false;
   return card.match === "one" || (card.match !== "several" && actionOf(card, "customer") === null);
 }
 
@@ -18,6 +18,12 @@ export function work(card: Card, hands: Hands, language: Language, now: Date, t:
   const canNote = actionOf(card, "notes") !== null;
   return html`
     <div class="work">
+      ${card.state === "closed"
+        ? html`<div class="form-warning unsent">
+            <p>${t.note.unsent}</p>
+            <button type="button" @click=${() => hands.drafts.drop(card.call_id)}>${t.note.discard}</button>
+          </div>`
+        : nothing}
       ${asksForPerson(card)
         ? html`<person-form .card=${card} .language=${language} .hands=${hands}></person-form>`
         : nothing}

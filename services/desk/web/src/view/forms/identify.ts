@@ -27,16 +27,18 @@ export class IdentifyCaller extends CardForm {
   protected override render(): TemplateResult {
     const { card, language, hands } = this;
     const t = this.t.identify;
+    // When the call is over, only what is typed in here is still of interest.
+    const over = card.state === "closed";
     const unknown = card.match === "none" || card.match === "withheld";
     const several = card.match === "several";
-    const shown = unknown || this.open || this.typed;
+    const shown = this.typed || (!over && (unknown || this.open));
     const id = `identify-${card.call_id}`;
     return html`
       <section class="identify" data-match=${card.match} aria-label=${t.title}>
-        <div ?hidden=${!several && !shown}>
+        <div ?hidden=${over || card.candidates.length === 0 || (!several && !shown)}>
           <candidate-list .card=${card} .language=${language} .hands=${hands}></candidate-list>
         </div>
-        <div class="identify-actions" ?hidden=${unknown}>
+        <div class="identify-actions" ?hidden=${over || unknown}>
           ${several ? nothing : this.remember()}
           ${!several && this.said
             ? html`<button type="button" @click=${() => this.send("identify", {}, () => t.undone)}>${t.undo}</button>`

@@ -1,4 +1,4 @@
-import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { html, type PropertyValues, type TemplateResult } from "lit";
 import { customElement } from "lit/decorators.js";
 import { noted } from "../../known.ts";
 import { CardForm } from "./form.ts";
@@ -16,18 +16,14 @@ export class NoteForm extends CardForm {
 
   protected override render(): TemplateResult {
     const t = this.t.note;
-    const over = this.card.state === "closed";
     const id = `note-${this.card.call_id}`;
     return html`
       <form class="form" @submit=${this.submit} @input=${this.keep} @keydown=${this.keydown}>
         <label for=${id}>${t.label}</label>
-        ${over ? html`<p class="form-warning">${t.unsent}</p>` : nothing}
         <textarea id=${id} name="note" rows="3" dir="auto" maxlength="10000" placeholder=${t.placeholder} required></textarea>
         <div class="form-row">
           <button class="act" type="submit" aria-disabled=${this.busy}>${t.submit}</button>
-          ${over
-            ? html`<button type="button" @click=${() => this.hands.drafts.drop(this.card.call_id)}>${t.discard}</button>`
-            : html`<kbd>Ctrl+Enter</kbd>`}
+          <kbd>Ctrl+Enter</kbd>
         </div>
         ${this.outcome()}
       </form>

@@ -1,17 +1,23 @@
 import { html, nothing, type TemplateResult } from "lit";
-import { customElement } from "lit/decorators.js";
+import { customElement, state } from "lit/decorators.js";
 import { line, source } from "../text.ts";
 import { CardForm } from "./form.ts";
 
 /** "How may I call you?": one of the people behind the customer, or a name as it is said. */
 @customElement("person-form")
 export class PersonForm extends CardForm {
+  @state() private open = false;
+
   protected override render(): TemplateResult {
     const t = this.t.person;
-    const { people, person } = this.card.caller;
+    const { kind, people, person } = this.card.caller;
     const id = `person-${this.card.call_id}`;
+    const typed = this.hands.drafts.get(this.card.call_id, "person") !== "";
+    // A person mostly speaks for themselves: then it is one line to pass over.
+    const folded = kind === "person" && people.length === 0 && person === null && !this.open && !typed;
     return html`
-      <form class="form" @submit=${this.submit} @input=${this.keep} aria-label=${t.title}>
+      <button type="button" class="quiet" ?hidden=${!folded} @click=${this.unfold}>${t.other}</button>
+      <form class="form" ?hidden=${folded} @submit=${this.submit} @input=${this.keep} aria-label=${t.title}>
         <label for=${id}>${t.title}</label>
         ${people.length === 0
           ? nothing
@@ -34,6 +40,12 @@ export class PersonForm extends CardForm {
       </form>
     `;
   }
+
+  private readonly unfold = async (): Promise<void> => {
+    this.open = true;
+    await this.updateComplete;
+    this.querySelector("input")?.focus();
+  };
 
   private readonly submit = (event: Event): void => {
     event.preventDefault();
