@@ -36,6 +36,8 @@ from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
 from card_api.cards.router import cards_router
 from card_api.cards.service import CardService
+from card_api.customers.bulk.service import CONNECTIONS, BulkLoads
+from card_api.customers.bulk_router import bulk_router
 from card_api.customers.service import CustomerService
 from card_api.customers.wiring import customers
 from card_api.health.router import health_router
@@ -84,8 +86,8 @@ _TAGS = [
     {"name": "agents", "description": "The people at the phones."},
     {"name": "lookup", "description": "For CRM teams: who is behind a number. Needs an API key."},
     {"name": "scripts", "description": "What agents say, by line, queue, category and language."},
-    {"name": "webhooks", "description": "Telling other systems of calls and customers. Needs an API key."},
     {"name": "customers", "description": "For CRM teams: customers in and out. Needs an API key."},
+    {"name": "webhooks", "description": "Telling other systems of calls and customers. Needs an API key."},
     {"name": "pbx", "description": "The telephone systems: links to them, their queues and phones."},
 ]
 
@@ -171,6 +173,8 @@ async def card_api(
         identities = IdentityService(
             query, gatherer, CustomerService(engine, audit, outbox, settings.country, now), again, now
         )
+        # Connections of their own: a load or an export must not have those that rings and agents need.
+        loads = BulkLoads(create_engine(database_url, CONNECTIONS), outbox)
         app = _application(
             settings.allowed_origins,
             health_router(HealthService(engine, redis, migrations.newest()), metrics),
@@ -194,6 +198,7 @@ async def card_api(
             zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
             lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
+            bulk_router(loads, audit, access, settings.country, now),
             webhooks_router(hooks, access),
             *customers(engine, audit, access, outbox, idempotency, redis, settings.country, now),
             pbx_router(links, FloorService(redis, links), access),
@@ -207,13 +212,15 @@ async def card_api(
                 follow_calls,
                 audit.run,
                 idempotency.run,
-                keys.run, ingest.run,
+                keys.run,
+                ingest.run,
                 hook_book.run,
                 again.run,
             ):
                 yield app
         finally:
             await trials.close()
+            await loads.close()
             await cards.close()
             await gatherer.close()
             await lookup_repository.close()
