@@ -19,6 +19,9 @@ from shared.observability import logger, mask_number
 
 # Our own tables when they are not there at all (a black hole, not a refusal): given up after this.
 OWN_DEADLINE_SECONDS = 5.0
+# A question over HTTP costs this process a millisecond, a card more than that. Own tables answer in one: if the others
+# are asked after that, a phone that rings at once has its card first; and of their second they miss nothing.
+HEAD_START_SECONDS = 0.01
 
 
 class Gathered(NamedTuple):
@@ -144,6 +147,11 @@ class Gatherer:
         asking.take_own(round_, found, _ms(began))
 
     async def _ask(self, source: WatchedSource, asking: Asking) -> None:
+        try:
+            async with asyncio.timeout(HEAD_START_SECONDS):
+                await asking.own_answered.wait()
+        except TimeoutError:
+            pass
         began = perf_counter()
         status = SourceStatus.OK
 
