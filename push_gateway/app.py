@@ -16,8 +16,8 @@ from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
 from push_gateway.presence import PresenceKeeper
 from shared.bus import connect_redis
+from shared.jwks import Tokens
 from shared.presence import Presence
-from shared.security import verify_token
 from shared.settings import Settings
 
 
@@ -31,10 +31,11 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     redis = connect_redis(redis_url)
     metrics = Metrics()
     hub = Hub(redis, metrics)
+    tokens = Tokens(settings.auth, auth_secret)
 
     def authenticate(token: str) -> Identity:
         now = datetime.now(UTC)
-        claims = verify_token(auth_secret, token, now)
+        claims = tokens.verify(token, now)
         return Identity(
             claims.login,
             claims.role,
@@ -73,6 +74,8 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
         asyncio.create_task(hub.run(), name="push-bus"),
         asyncio.create_task(keeper.run(), name="push-presence"),
     ]
+    if tokens.ring is not None:
+        tasks.append(asyncio.create_task(tokens.ring.run(), name="push-keys"))
     try:
         yield app
     finally:

@@ -164,8 +164,20 @@ class AuthSettings(Section):
         description="signs the agents' tokens, at least 32 characters; made and kept in data_dir if not given",
     )
     token_minutes: int = Field(720, ge=1, description="how long a sign-in lasts; a shift is 12 hours")
+    jwks: str = Field(
+        "",
+        description="public keys of the system that signs agents in: https://crm/.well-known/jwks.json, or a file"
+        " (docs/push-tokens.md)",
+    )
+    sso_secret: SecretStr | None = Field(
+        None, description="in place of public keys: a secret shared with that system, for HS256"
+    )
+    issuer: str = Field("", description="what iss of its tokens must be; empty: anything")
+    audience: str = Field("callcard", min_length=1, description="what aud of its tokens must be, or contain")
+    login_claim: str = Field("sub", min_length=1, description="where its tokens have the agent's login here")
+    role_claim: str = Field("", description="where they have the role; empty: who comes so is an agent")
 
-    @field_validator("secret")
+    @field_validator("secret", "sso_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:

@@ -6,10 +6,14 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 import websockets
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 
 from push_gateway import hub
@@ -287,6 +291,23 @@ async def test_receipts_go_into_the_stream_and_the_histogram(
     assert 'callcard_push_receipts_total{what="card.shown"} 1.0' in metrics
     assert "callcard_push_shown_seconds_count 1.0" in metrics
     assert "callcard_push_delivery_seconds_count 1.0" in metrics
+
+
+async def test_an_agent_signed_in_by_a_crm_needs_no_second_sign_in(
+    start_gateway: StartGateway, publisher: PushPublisher, tmp_path: Path
+) -> None:
+    keys = tmp_path / "crm.json"
+    key = RSAKey.generate_key(2048, {"kid": "crm"}, private=True)
+    keys.write_bytes(orjson.dumps({"keys": [key.as_dict(private=False)]}))
+    gateway = await start_gateway(auth={"jwks": str(keys), "login_claim": "extension"})
+    claims = {"sub": "u-4711", "extension": "101", "aud": "callcard", "exp": time.time() + 60}
+    signed = jwt.encode({"alg": "RS256", "kid": "crm"}, claims, key)
+    async with gateway.raw() as client, asyncio.timeout(10):
+        while "error" in (reply := await client.ask({"id": 1, "connect": {"token": signed}})):
+            assert reply["error"]["code"] == 100  # the keys are being read: the SDK tries again
+        assert reply["connect"]["data"]["agent"] == {"login": "101", "role": "agent"}
+        await publisher.publish_card(make_card())
+        assert await pushed(client) == (1, "main-1", 1)
 
 
 async def test_a_forged_token_ends_the_connection_for_good(gateway: Running) -> None:

@@ -24,6 +24,7 @@ from push_gateway.session import (
 )
 from shared.push import ChannelState, Position, Publication
 from shared.security import TokenError
+from shared.token_keys import UnknownKeyError
 
 WALL = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 NOW_AT = ChannelState(Position("e1", 7), (b'{"call_id":"c"}',), recovered=True, missed=())
@@ -32,6 +33,8 @@ NOW_AT = ChannelState(Position("e1", 7), (b'{"call_id":"c"}',), recovered=True, 
 def authenticate(token: str) -> Identity:
     """`good;<login>;<role>;<channel>,…;<seconds>` is a token, for ten minutes if nothing else is said; `expired` was
     one; the rest is forged."""
+    if token == "unknown-key":
+        raise UnknownKeyError("the token is signed with a key that is not known")
     if token == "expired":
         raise TokenError("the token has expired", expired=True)
     good, login, role, channels, seconds, *_ = [*token.split(";"), "", "", "", ""]
