@@ -21,7 +21,7 @@ from shared.settings import Settings, SettingsError, SourceSettings
 _CONNECTIONS = 16
 # A customer with all that a card shows is some 10 kB.
 _MAX_BYTES = 1_000_000
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 15.0
 # A path that moved, a slash that is missing; more is a loop.
 _REDIRECTS = 2
 _NOBODY = (204, 404)

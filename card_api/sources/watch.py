@@ -28,11 +28,13 @@ class WatchedSource:
         metrics: Metrics,
         clock: Callable[[], float] = monotonic,
         breaker: Breaker | None = None,
+        hard_end: float = HARD_END_SECONDS,
     ) -> None:
         self._source = source
         self._cache = AnswerCache(cache_seconds)
         self._breaker = breaker or Breaker()
         self._clock = clock
+        self._hard_end = hard_end
         self._seconds = metrics.source_seconds
         self._failures = metrics.source_failures
         metrics.source_breaker.labels(source.name).set_function(
@@ -76,40 +78,42 @@ class WatchedSource:
         timer = asyncio.get_running_loop().call_later(self.deadline, is_late)
         outcome = "failed"
         try:
-            async with asyncio.timeout(HARD_END_SECONDS):
-                found = await self._source.find(question)
-            _check(self.name, found)
+            found = await self._ask(question)
             outcome = "late" if late else "ok"
-            self._cache.put(question, found, self._clock())
-        except AnswerRefused as error:
-            outcome = "refused"
-            failure: SourceFailed = error
         except SourceFailed as error:
-            failure = error
-        except TimeoutError:
-            failure = SourceFailed("timeout", f"no answer within {HARD_END_SECONDS:.0f} s")
-        except Exception as error:  # a plug-in's bug is a source that failed
-            self._log.error("a source is broken", source=self.name, exc_info=error)
-            failure = SourceFailed("bug", f"it raised {type(error).__name__}")
-        else:
-            if outcome == "ok":
-                self._works()
-            return found
+            self._failures.labels(self.name, error.kind).inc()
+            if isinstance(error, AnswerRefused):
+                outcome = "refused"
+                self._say_refused(error, question)
+                if not late:
+                    self._works()
+            elif not late:
+                self._fails(str(error))
+            raise
         finally:
             timer.cancel()
             self._observe(outcome, began)
-        self._failures.labels(self.name, failure.kind).inc()
-        if isinstance(failure, AnswerRefused):
-            # It works; what it says of this caller cannot be shown, and only this line tells why.
-            self._log.warning(
-                "an answer of a source was refused",
-                source=self.name,
-                number=mask_number(question.number),
-                reason=str(failure),
-            )
         if not late:
-            self._works() if outcome == "refused" else self._fails(str(failure))
-        raise failure
+            self._works()
+        self._cache.put(question, found, self._clock())
+        return found
+
+    async def _ask(self, question: Question) -> list[FoundCustomer]:
+        """Whatever goes wrong is a `SourceFailed`."""
+        try:
+            async with asyncio.timeout(self._hard_end):
+                found = await self._source.find(question)
+        except SourceFailed:
+            raise
+        except TimeoutError:
+            raise SourceFailed("timeout", f"no answer within {self._hard_end:g} s") from None
+        except Exception as error:  # a plug-in's bug is a source that failed
+            self._log.error("a source is broken", source=self.name, exc_info=error)
+            raise SourceFailed("bug", f"it raised {type(error).__name__}") from None
+        # What a plug-in could get wrong and would be seen far away from it.
+        if any(customer.source != self.name or customer.id is not None for customer in found):
+            raise AnswerRefused("it speaks for another source: source must be its own name, and id none")
+        return found
 
     async def close(self) -> None:
         await self._source.close()
@@ -126,13 +130,14 @@ class WatchedSource:
             self._failing = True
             self._log.error("a source does not answer: cards do without it", source=self.name, reason=reason)
 
+    def _say_refused(self, error: AnswerRefused, question: Question) -> None:
+        """It works; what it says of this caller cannot be shown, and only this line tells why."""
+        self._log.warning(
+            "an answer of a source was refused",
+            source=self.name,
+            number=mask_number(question.number),
+            reason=str(error),
+        )
+
     def _observe(self, outcome: str, began: float) -> None:
         self._seconds.labels(self.name, outcome).observe(self._clock() - began)
-
-
-def _check(name: str, found: list[FoundCustomer]) -> None:
-    """What a plug-in could get wrong and would be seen far away from it."""
-    if any(customer.source != name or customer.id is not None for customer in found):
-        raise AnswerRefused(
-            "it speaks for another source: each customer's source must be its name, and id none"
-        )

@@ -32,7 +32,8 @@ def answer(body: Any, status: str = "200 OK", *headers: str) -> bytes:
 
 @dataclass
 class Crm:
-    """`says`: what each request is answered with, as bytes of HTTP; None is silence. `answering` is awaited before."""
+    """`says`: what each request is answered with, as bytes of HTTP; None is silence. `answering` is awaited before.
+    `left` is set when a client has gone who was answered with silence."""
 
     port: int = 0
     says: bytes | None = field(default_factory=lambda: answer({"name": "Иванов", "id": 7, "manager": "101"}))
@@ -40,6 +41,7 @@ class Crm:
     hangs_up: bool = False
     requests: list[bytes] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def source(self, name: str = "crm", **settings: Any) -> HttpSource:
         url = f"http://127.0.0.1:{self.port}/clients?phone={{number}}"
@@ -62,6 +64,7 @@ class Crm:
                     await self.answering()
                 if self.says is None:
                     await reader.read()
+                    self.left.set()
                     return
                 writer.write(self.says)
                 await writer.drain()

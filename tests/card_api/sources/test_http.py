@@ -151,6 +151,17 @@ async def test_a_dead_one_is_left_alone_after_some_calls_and_tried_again(system:
     await source.close()
 
 
+async def test_a_black_hole_is_given_up_and_its_connection_with_it(system: Crm) -> None:
+    system.says = None
+    source = WatchedSource(system.source(), 0, Metrics(), hard_end=0.1)
+    with pytest.raises(SourceFailed, match=r"no answer within 0\.1 s") as error:
+        await source.find(ASKED)
+    assert error.value.kind == "timeout"
+    async with asyncio.timeout(10):
+        await system.left.wait()
+    await source.close()
+
+
 async def test_an_answer_in_time_forgets_the_failures_before_it(system: Crm) -> None:
     well, ill = answer({"name": "A", "id": 1}), answer({}, "500 Oops")
     source = system.watched()
