@@ -234,7 +234,7 @@ class Hub:
 
     @staticmethod
     def _remember(channel: _Channel, heard: Heard) -> None:
-        if heard.call_id:
+        if heard.rev:
             channel.published[(heard.call_id, heard.rev)] = heard.published_at
             if len(channel.published) > REMEMBERED_CARDS:
                 del channel.published[next(iter(channel.published))]

@@ -13,8 +13,8 @@ what is heard live can't disagree. A reader subscribes to `bus_name(channel)` fi
 live up to the offset it read.
 
 A message on the bus is `epoch SP offset SP published_at SP rev SP call_id LF data`, published_at in microseconds since
-1970 by Redis' clock; rev is 0 and call_id empty for what is not a card. An epoch that changed, with no data, says: read
-the desk anew.
+1970 by Redis' clock. For what is not a card rev is 0 and call_id its key, if it has one. An epoch that changed, with no
+data, says: read the desk anew.
 
 Stays within Redis 7.0 commands; works on Redis Cluster because no script touches two channels.
 """
@@ -104,8 +104,8 @@ end
 
 # The way of a ring: as few commands as it can be, because each costs Redis more than its own work.
 # ARGV: new epoch, bus name, head, body, tail, call_id ('' = no card), rev, open 1|0, expires_ms,
-#       history length, history seconds, keep seconds, closed seconds, tidy every. Returns the offset; as text the rev
-#       that is known, if the card does not replace it.
+#       history length, history seconds, keep seconds, closed seconds, tidy every, key of what is no card.
+#       Returns the offset; as text the rev that is known, if the card does not replace it.
 _PUBLISH = (
     _NEWER
     + """
@@ -133,6 +133,7 @@ end
 local data = ARGV[3] .. ARGV[4] .. ARGV[5]
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[10], offset .. '-0', 'd', data)
 redis.call('EXPIRE', KEYS[2], ARGV[11])
+if id == '' then id = ARGV[15] end
 local head = string.format('%s %d %.0f %s %s\\n', epoch, offset, time[1] * 1000000 + time[2], rev, id)
 redis.call('PUBLISH', ARGV[2], head .. data)
 if offset % ARGV[14] == 1 then
@@ -239,7 +240,8 @@ class Publication:
 class Heard:
     """A message of the bus. `data` is empty for "the desk was rebuilt under a new epoch".
 
-    `published_at`: seconds since 1970 by Redis' clock. `call_id` and `rev`: of the card, '' and 0 if it is none.
+    `published_at`: seconds since 1970 by Redis' clock. `call_id` and `rev`: of the card; if it is none, its key or ''
+    and 0.
     """
 
     channel: str
@@ -316,16 +318,17 @@ class PushPublisher:
                 raise answer
         return answers
 
-    async def publish(self, channel: str, data: bytes) -> int:
+    async def publish(self, channel: str, data: bytes, key: str = "") -> int:
         """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
 
-        `data` goes into the frames as it is, so it must be on one line: raises ValueError if it is not.
+        `data` goes into the frames as it is, so it must be on one line. `key`: what `data` is the whole and newest
+        state of (a queue, an agent); a tab that is behind gets only the newest of a key. Raises ValueError.
         """
-        if b"\n" in data:
+        if b"\n" in data or "\n" in key:
             raise ValueError(
                 "a publication must be JSON on one line: a line break separates messages in a frame"
             )
-        return int((await self._publish([_publish_args(channel, data)]))[0])
+        return int((await self._publish([_publish_args(channel, data, key=key)]))[0])
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data."""
@@ -433,7 +436,13 @@ def _card_args(card: Card) -> Command:
 
 
 def _publish_args(
-    channel: str, body: bytes, *, card: Card | None = None, head: bytes = b"", tail: bytes = b""
+    channel: str,
+    body: bytes,
+    *,
+    card: Card | None = None,
+    head: bytes = b"",
+    tail: bytes = b"",
+    key: str = "",
 ) -> Command:
     """What follows the script's name: the number of keys, the keys, the arguments."""
     about: Command = ("", 0, 0, 0)
@@ -442,7 +451,7 @@ def _publish_args(
     keys = _keys(channel)
     args: Command = (_new_epoch(), bus_name(channel), head, body, tail)
     bounds = (HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS, TIDY_EVERY)
-    return (len(keys), *keys, *args, *about, *bounds)
+    return (len(keys), *keys, *args, *about, *bounds, key)
 
 
 def _entries(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> tuple[Publication, ...]:
