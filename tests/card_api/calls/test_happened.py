@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from card_api.calls.happened import Standing, happened
@@ -56,6 +56,7 @@ class Record:
         self.stored = new
 
 
+@example([3, 4, 5], _MISSED)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.sampled_from([_STORY, _MISSED]))
 def test_each_once_whatever_is_repeated_left_out_or_late(
     order: Sequence[int], story: Sequence[dict[str, Any]]

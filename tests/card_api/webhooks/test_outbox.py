@@ -1,18 +1,20 @@
 """An event and its delivery happen together or not at all, and cost nothing where nobody listens."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.expression import text
 
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
-from card_api.events.outbox import EventType
+from card_api.events.outbox import Event, EventType
 from card_api.webhooks import jobs
 from card_api.webhooks.outbox import HookOutbox
 from shared.contracts.call import CallUpdate
+from tests.card_api.conftest import until
 from tests.card_api.makers import DIRECTORY, at, call, ended, ringing, update
 from tests.card_api.webhooks.conftest import Hooks, event
 
@@ -125,17 +127,27 @@ async def test_of_two_processes_that_store_at_once_one_is_heard(hooks: Hooks, en
     """The second looks before the first commits: it finds the same events, which have the same ids."""
     hooks.clock.now = at(61)
     await hooks.add(URL)
-    first = CallRepository(engine, hooks.outbox, hooks.clock)
-    missed = update(call("main-1.1", "ended", ended_at=at(60), missed=True, end_reason="abandoned"), 20)
+    written, go = asyncio.Event(), asyncio.Event()
 
     class Slow(HookOutbox):
-        async def add(self, connection, events):  # type: ignore[no-untyped-def]
-            await connection.execute(text("select pg_sleep(0.05)"))
+        async def add(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
+            written.set()
+            await go.wait()
             await super().add(connection, events)
 
-    second = CallRepository(engine, Slow(hooks.book), hooks.clock)
-    await asyncio.gather(
-        second.store([row_of(missed)]), *(first.store([row_of(ringing(version=v))]) for v in (10, 11, 12))
-    )
-    await first.store([row_of(missed)])
+    slow = CallRepository(engine, Slow(hooks.book), hooks.clock)
+    first = asyncio.create_task(slow.store([row_of(ringing(version=10))]))
+    await written.wait()
+    missed = update(call("main-1.1", "ended", ended_at=at(60), missed=True, end_reason="abandoned"), 20)
+    quick = CallRepository(engine, hooks.outbox, hooks.clock)
+    second = asyncio.create_task(quick.store([row_of(missed)]))
+
+    async def blocked() -> bool:
+        async with engine.connect() as connection:
+            waiting = text("select count(*) from pg_locks where not granted")
+            return bool(await connection.scalar(waiting))
+
+    await until(blocked)
+    go.set()
+    assert await first == await second == {"main-1.1"}
     assert sorted(r.type for r in await hooks.rows()) == ["call.ended", "call.missed", "call.started"]
