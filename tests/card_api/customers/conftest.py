@@ -1,16 +1,31 @@
 """A CRM's client of a running card API with an empty database."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from card_api.agents.repository import AgentRepository
+from card_api.agents.service import AgentDirectory
+from card_api.api_keys.gate import KeyGate
 from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.service import ApiKeyService
-from card_api.app import card_api, now_utc
-from shared.settings import Settings
+from card_api.app import now_utc
+from card_api.audit.repository import AuditRepository
+from card_api.audit.service import AuditService
+from card_api.auth.access import Access
+from card_api.background import running
+from card_api.body_limit import BodyLimit
+from card_api.customers.wiring import customers
+from card_api.idempotency.service import Idempotency
+from card_api.webhooks.book import HookBook
+from card_api.webhooks.outbox import HookOutbox
+from shared.errors import install_error_handlers
 from tests.card_api.conftest import SECRET
 
 CUSTOMERS = "/api/v1/customers"
@@ -33,12 +48,27 @@ def peter(external_id: str = "C-1", **fields: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def address(database_url: str, redis_url: str) -> AsyncIterator[httpx.ASGITransport]:
-    async with card_api(
-        Settings(), database_url=database_url, redis_url=redis_url, auth_secret=SECRET
-    ) as app:
+@asynccontextmanager
+async def customers_api(engine: AsyncEngine, redis: Redis) -> AsyncIterator[httpx.ASGITransport]:
+    """The routes of customers with all that is behind them, and nothing else of the API: it starts in no time."""
+    app = FastAPI()
+    install_error_handlers(app)
+    audit = AuditService(AuditRepository(engine))
+    directory = AgentDirectory(AgentRepository(engine), redis)
+    keys = KeyGate(ApiKeyService(ApiKeyRepository(engine), now_utc), per_second=10_000)
+    access = Access(SECRET, directory, keys, now_utc)
+    outbox = HookOutbox(HookBook(engine))
+    for router in customers(engine, audit, access, outbox, Idempotency(engine), redis, "RU", now_utc):
+        app.include_router(router, prefix="/api/v1")
+    app.add_middleware(BodyLimit)
+    async with running(audit.run):
         yield httpx.ASGITransport(app)
+
+
+@pytest.fixture
+async def address(engine: AsyncEngine, redis: Redis) -> AsyncIterator[httpx.ASGITransport]:
+    async with customers_api(engine, redis) as transport:
+        yield transport
 
 
 @pytest.fixture

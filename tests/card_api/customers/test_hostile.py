@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
@@ -146,8 +145,8 @@ async def test_headers_of_all_kinds(crm: httpx.AsyncClient) -> None:
         assert patch.status_code in (412, 422) or value == "*, *", value
 
 
-@pytest.mark.parametrize("path", ["%00", "crm/%00", "crm/" + "x" * 201, "CRM/1", "crm/%ff%fe", "crm/"])
-async def test_paths_of_all_kinds(crm: httpx.AsyncClient, path: str) -> None:
-    answer = await crm.put(f"{CUSTOMERS}/{path}", json={"name": "N"})
-    assert answer.status_code in (201, 404, 405, 422), answer.text
-    assert answer.status_code != 201 or answer.json()["external_id"]
+async def test_paths_of_all_kinds(crm: httpx.AsyncClient) -> None:
+    for path in ("%00", "crm/%00", "crm/" + "x" * 201, "CRM/1", "crm/%ff%fe", "crm/"):
+        answer = await crm.put(f"{CUSTOMERS}/{path}", json={"name": "N"})
+        assert answer.status_code in (201, 404, 405, 422), answer.text
+        assert answer.status_code != 201 or answer.json()["external_id"]

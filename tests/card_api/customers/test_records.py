@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
@@ -149,9 +148,9 @@ class TestUpsert:
 
     async def test_many_at_once_are_one(self, crm: httpx.AsyncClient, engine: AsyncEngine) -> None:
         answers = await asyncio.gather(
-            *(crm.put(f"{CUSTOMERS}/crm/1", json={"name": f"N{n}", "phones": [NUMBER]}) for n in range(8))
+            *(crm.put(f"{CUSTOMERS}/crm/1", json={"name": f"N{n}", "phones": [NUMBER]}) for n in range(4))
         )
-        assert sorted(a.status_code for a in answers) == [200] * 7 + [201]
+        assert sorted(a.status_code for a in answers) == [200] * 3 + [201]
         assert len({a.json()["id"] for a in answers}) == 1
         assert len(await stored(engine, "select 1 from customer_phones")) == 1
 
@@ -258,13 +257,17 @@ class TestDelete:
 
 
 class TestScopes:
-    @pytest.mark.parametrize("scope", ["customers:read", "lookup", "calls:read"])
-    async def test_only_who_may(self, crm: httpx.AsyncClient, engine: AsyncEngine, scope: str) -> None:
+    async def test_only_who_may(self, crm: httpx.AsyncClient, engine: AsyncEngine) -> None:
         at = f"{CUSTOMERS}/{(await made(crm))['id']}"
-        headers = await key_of(engine, scope)
+        for scope in ("customers:read", "lookup", "calls:read"):
+            await self.may_read_at_most(crm, at, await key_of(engine, scope), scope == "customers:read")
+
+    async def may_read_at_most(
+        self, crm: httpx.AsyncClient, at: str, headers: dict[str, str], may_read: bool
+    ) -> None:
         reads = [crm.get(at, headers=headers), crm.get(CUSTOMERS, headers=headers)]
         for answer in await asyncio.gather(*reads):
-            assert answer.status_code == (200 if scope == "customers:read" else 403), answer.text
+            assert answer.status_code == (200 if may_read else 403), answer.text
         writes = [
             crm.post(CUSTOMERS, json=peter("2"), headers=headers),
             crm.put(f"{CUSTOMERS}/crm/1", json={"name": "N"}, headers=headers),

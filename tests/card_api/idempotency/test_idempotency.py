@@ -6,28 +6,26 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
-from card_api.app import card_api
 from card_api.idempotency.repository import sweep
 from card_api.idempotency.service import KEPT, Idempotency
 from card_api.transaction import transaction
-from shared.settings import Settings
-from tests.card_api.conftest import SECRET, until
-from tests.card_api.customers.conftest import CUSTOMERS, key_of, peter
+from tests.card_api.conftest import until
+from tests.card_api.customers.conftest import CUSTOMERS, customers_api, key_of, peter
 from tests.card_api.test_rest import assert_problem
 
 
 @pytest.fixture
-async def crm(database_url: str, redis_url: str, engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    async with card_api(
-        Settings(), database_url=database_url, redis_url=redis_url, auth_secret=SECRET
-    ) as app:
-        headers = await key_of(engine, "customers:read", "customers:write")
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as http:
-            yield http
+async def crm(engine: AsyncEngine, redis: Redis) -> AsyncIterator[httpx.AsyncClient]:
+    headers = await key_of(engine, "customers:read", "customers:write")
+    async with (
+        customers_api(engine, redis) as transport,
+        httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as http,
+    ):
+        yield http
 
 
 async def post(crm: httpx.AsyncClient, key: str, body: dict[str, Any], **more: Any) -> httpx.Response:
@@ -73,7 +71,7 @@ async def test_what_failed_may_be_tried_again(crm: httpx.AsyncClient, engine: As
 
 
 async def test_many_at_once_are_done_once(crm: httpx.AsyncClient, engine: AsyncEngine) -> None:
-    answers = await asyncio.gather(*(post(crm, "a", peter()) for _ in range(8)))
+    answers = await asyncio.gather(*(post(crm, "a", peter()) for _ in range(4)))
     done = [a for a in answers if a.status_code == 201]
     assert {a.status_code for a in answers} <= {201, 409}
     assert len({a.content for a in done}) == 1
@@ -103,9 +101,9 @@ async def test_while_the_first_is_being_done(crm: httpx.AsyncClient, engine: Asy
     assert_problem(await first, 409, "conflict")
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
-async def test_what_is_no_key(crm: httpx.AsyncClient, key: str) -> None:
-    assert_problem(await post(crm, key, peter()), 422, "invalid")
+async def test_what_is_no_key(crm: httpx.AsyncClient) -> None:
+    for key in ("", "x" * 256):
+        assert_problem(await post(crm, key, peter()), 422, "invalid")
 
 
 async def test_old_answers_are_forgotten(crm: httpx.AsyncClient, engine: AsyncEngine) -> None:
