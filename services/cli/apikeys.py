@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from redis.asyncio import Redis
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from card_api.api_keys.repository import ApiKey, ApiKeyRepository
@@ -62,13 +62,16 @@ def apikey_list(demo: Demo = False) -> None:
     if not keys:
         console().print("There are no keys yet. callcard apikey create --help says how to make one.")
         return
-    table = Table("key", "name", "may", "per second", "made", "last used", "")
+    # The beginning of a key names it in other commands: it is never cut.
+    table = Table(
+        Column("key", no_wrap=True), "name", "may", "per s", Column("made", no_wrap=True), "last used", ""
+    )
     now = _now()
     for key in keys:
         table.add_row(
             key.prefix + "…",
             key.name,
-            ", ".join(sorted(key.scopes)),
+            "\n".join(sorted(key.scopes)),
             str(key.per_second or ""),
             f"{key.created_at:%Y-%m-%d}",
             f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",

@@ -135,6 +135,26 @@ class TestAgentsAndKeys:
         assert inside("apikey", "revoke", key[:10], **settings).stdout == "Revoked.\n"
         assert inside("apikey", "revoke", key[:10], **settings).exit_code == 2
 
+    def test_a_key_is_rotated(self, inside: Inside, database_url: str) -> None:
+        settings = {"CALLCARD_DATABASE__URL": database_url}
+        scopes = ("--scope", "lookup", "--scope", "calls:read")
+        old = inside("apikey", "create", "crm", *scopes, "--per-second", "7", **settings).stdout.strip()
+        rotated = inside("apikey", "rotate", old[:10] + "…", "--keep", "7d", **settings)
+        new = rotated.stdout.strip()
+        assert new.startswith("cck_")
+        assert "The old key works until" in rotated.stderr
+        listed = inside("apikey", "list", **settings).stdout
+        for shown in (old[:10], new[:10], "lookup", "calls:read", "valid", "7"):
+            assert shown in listed
+        for wrong in (
+            ("rotate", new[:10], "--keep", "soon"),
+            ("rotate", "cck_nobody"),
+            ("create", "x", "--scope", "lookup", "--expires", "tomorrow"),
+            ("create", "x", "--scope", "lookup", "--expires", "2020-01-01"),
+        ):
+            done = inside("apikey", *wrong, **settings)
+            assert (done.exit_code, done.stderr.startswith("callcard: ")) == (2, True), done.stderr
+
     def test_a_database_that_is_away_is_a_sentence(self, callcard: Command) -> None:
         done = callcard("db", "upgrade", CALLCARD_DATABASE__URL="postgresql://nobody@127.0.0.1:9/none")
         assert done.returncode == 1
