@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
-from shared.push import PushPublisher
+from shared.push import PushPublisher, bus_name
+from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
 from tests.push_gateway.helpers import SECRET, Running, make_card, token
 
 JS = Path(__file__).parent / "js"
@@ -105,7 +108,8 @@ async def test_snapshot_publications_recovery_and_receipts(
 
         tab.order("kill")
         await tab.next("connecting")
-        await publisher.publish_card(make_card(rev=3))
+        # Of two calls: a newer card of one call may replace the older.
+        await publisher.publish_card(make_card("main-3", rev=3, state="closed"))
         await publisher.publish_card(make_card(rev=4, state="closed"))
         # Depending on when the client is back, it recovers the two or hears them live: once each, in order.
         await tab.next("connected")
@@ -161,3 +165,48 @@ async def test_drain_and_the_way_back(node: str, gateway: Running) -> None:
         await tab.next("connected")
         await gateway.app.state.drain()
         assert (await tab.next("connecting"))["code"] == 3001
+
+
+async def test_presence_history_and_other_tabs(node: str, gateway: Running, publisher: PushPublisher) -> None:
+    for rev in (1, 2, 3):
+        await publisher.publish_card(make_card(rev=rev))
+    async with js_tab(node, gateway) as tab:
+        tab.order("connect", token=token())
+        own = (await tab.next("connected"))["client"]
+        async with gateway.raw() as other:
+            client = (await other.connect())["connect"]["client"]
+            joined = await tab.next("join")
+            assert joined["channel"] == "agent:101"
+            assert (joined["info"]["client"], joined["info"]["user"]) == (client, "101")
+            tab.order("presence", channel="agent:101")
+            present = await tab.next("presence")
+            assert set(present["clients"]) == {own, client}
+            assert (present["stats"]["numClients"], present["stats"]["numUsers"]) == (2, 1)
+        assert (await tab.next("leave"))["info"]["client"] == client
+        tab.order("history", channel="agent:101", options={"limit": 2, "reverse": True})
+        assert (await tab.next("history"))["offsets"] == [3, 2]
+
+
+async def test_a_board_begun_anew_and_an_end_of_rights(
+    node: str, gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    async with js_tab(node, gateway) as tab:
+        older = token(role="supervisor")
+        tab.order("connect", token=older)
+        await tab.next("connected")
+        tab.order("subscribe", channel="line:support")
+        await tab.next("client subscribed")
+        await redis.delete(f"{bus_name('line:support')}:meta", f"{bus_name('line:support')}:history")
+        await publisher.publish("line:support", b'{"type":"line"}')
+        await tab.next("client subscribed")  # by itself, on the same connection
+        await publisher.publish("line:support", b'{"type":"line","n":2}')
+        assert (await tab.next("client publication"))["data"] == {"type": "line", "n": 2}
+
+        await disconnect(redis, "101", RIGHTS_CHANGED, datetime.now(UTC))
+        assert (await tab.next("connecting"))["code"] == 4000
+        await tab.next("getToken")  # the older token is refused as an expired one
+        tab.order("token", token=token())
+        await tab.next("connected")
+        assert (await tab.next("client unsubscribed"))["code"] == 103
+        await disconnect(redis, "101", SIGNED_OUT, datetime.now(UTC))
+        assert (await tab.next("disconnected"))["code"] == 4500

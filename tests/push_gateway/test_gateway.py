@@ -21,7 +21,7 @@ from push_gateway.limits import Limits
 from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
 from shared.presence import presence_key
-from shared.push import RECEIPTS_STREAM, PushPublisher, bus_name, decode_receipt
+from shared.push import RECEIPTS_STREAM, Heard, PushPublisher, bus_name, decode_receipt
 from tests.push_gateway.conftest import StartGateway
 from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway, token
 
@@ -155,6 +155,20 @@ async def test_a_channel_begun_anew_ends_the_subscription_and_not_the_connection
         }
         again = await client.ask({"id": 3, "subscribe": {"channel": "notices"}})
         assert again["subscribe"]["offset"] == 1
+
+
+async def test_the_bus_says_what_a_publication_is_the_newest_state_of(
+    publisher: PushPublisher, redis: Redis
+) -> None:
+    bus = redis.pubsub(ignore_subscribe_messages=True)
+    await bus.subscribe(bus_name("line:support"))
+    assert await publisher.publish("line:support", b'{"type":"line"}', key="queue support 2") == 1
+    assert await publisher.publish("line:support", b'{"type":"line"}') == 2
+    async with asyncio.timeout(5):
+        heard = [Heard.parse(m["channel"], m["data"]) for m in [await anext(bus.listen()) for _ in range(2)]]
+    assert [(h.offset, h.rev, h.call_id) for h in heard] == [(1, 0, "queue support 2"), (2, 0, "")]
+    assert not await redis.hexists(f"{bus_name('line:support')}:meta", "r:queue support 2")
+    await bus.aclose()
 
 
 async def test_history_from_both_ends(gateway: Running, publisher: PushPublisher) -> None:

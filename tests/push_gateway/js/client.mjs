@@ -1,7 +1,8 @@
 // Drives an unmodified centrifuge-js: orders are JSON lines on stdin, what happens is JSON lines on stdout.
 //   node client.mjs URL
 // Orders: {"do":"connect","token":…} {"do":"token","token":…} (the next getToken answers with it) {"do":"kill"} (cut
-// the TCP connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"history","channel":…}
+// the TCP connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"presence","channel":…}
+// {"do":"history","channel":…,"options":…}
 import { createInterface } from "node:readline";
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
@@ -36,6 +37,9 @@ client.on("subscribed", ({ channel, wasRecovering, recovered, streamPosition }) 
 );
 client.on("publication", ({ channel, offset, data }) => say("publication", { channel, offset, data }));
 
+client.on("join", ({ channel, info }) => say("join", { channel, info }));
+client.on("leave", ({ channel, info }) => say("leave", { channel, info }));
+
 const orders = {
   connect: (order) => {
     token = order.token;
@@ -46,6 +50,12 @@ const orders = {
   },
   kill: () => socket._socket.destroy(),
   rpc: async ({ method, data }) => say("rpc", { result: (await client.rpc(method, data)).data }),
+  presence: async ({ channel }) =>
+    say("presence", { clients: (await client.presence(channel)).clients, stats: await client.presenceStats(channel) }),
+  history: async ({ channel, options }) => {
+    const { publications, epoch, offset } = await client.history(channel, options);
+    say("history", { offsets: publications.map((one) => one.offset), epoch, offset });
+  },
   subscribe: ({ channel }) => {
     const subscription = client.newSubscription(channel);
     subscription.on("subscribed", () => say("client subscribed", { channel }));

@@ -1,0 +1,104 @@
+"""This process' clients in Redis: told once and in batches, prolonged, and told when Redis is back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from push_gateway import presence
+from push_gateway.presence import PresenceKeeper
+from services.embedded import EmbeddedValkey
+from shared.presence import Moved, Presence, presence_key
+
+
+@contextlib.asynccontextmanager
+async def keeping(keeper: PresenceKeeper) -> AsyncIterator[None]:
+    running = asyncio.create_task(keeper.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await keeper.close()
+
+
+async def becomes(reader: Presence, channel: str, expected: dict[str, str]) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            with contextlib.suppress(RedisConnectionError):  # it is just coming back
+                if await reader.present(channel) == expected:
+                    return
+
+
+async def test_many_come_and_go(redis: Redis) -> None:
+    keeper, reader = PresenceKeeper(Presence(redis)), Presence(redis)
+    many = {f"c{n}": f"{n % 7}" for n in range(3 * presence.CLIENTS_AT_ONCE)}
+    async with keeping(keeper):
+        for client, login in many.items():
+            keeper.enter("line:support", client, login)
+        for n in range(2 * presence.CHANNELS_AT_ONCE):
+            keeper.enter(f"agent:{n}", "tab", f"{n}")
+        await becomes(reader, "line:support", many)
+        await becomes(reader, f"agent:{2 * presence.CHANNELS_AT_ONCE - 1}", {"tab": "63"})
+        for client in list(many)[1:]:
+            keeper.leave("line:support", client)
+        keeper.leave("line:support", "a stranger")
+        await becomes(reader, "line:support", {"c0": "0"})
+        keeper.leave("line:support", "c0")
+    assert await reader.present("line:support") == {}
+
+
+async def test_who_stays_is_prolonged_and_who_is_not_vanishes(redis: Redis) -> None:
+    reader = Presence(redis)
+    await Presence(redis, seconds=30).tell([Moved("line:a", announce=False, here=[("dead", "102")])])
+    async with keeping(keeper := PresenceKeeper(Presence(redis, seconds=60), prolong_seconds=0.1)):
+        keeper.enter("line:a", "alive", "101")
+        await becomes(reader, "line:a", {"alive": "101", "dead": "102"})
+        before = dict(await redis.zrange(presence_key("line:a"), 0, -1, withscores=True))
+        async with asyncio.timeout(10):
+            while (after := dict(await redis.zrange(presence_key("line:a"), 0, -1, withscores=True)))[
+                b"alive 101"
+            ] <= before[b"alive 101"]:
+                pass
+        assert after[b"dead 102"] == before[b"dead 102"]
+        # Its time is over: it is not counted any more, and the next prolongation clears it away.
+        await redis.zadd(presence_key("line:a"), {"dead 102": 1})
+        assert await reader.present("line:a") == {"alive": "101"}
+        async with asyncio.timeout(10):
+            while await redis.zcard(presence_key("line:a")) != 1:
+                pass
+
+
+async def test_what_happens_while_redis_is_away_is_told_when_it_is_back(
+    redis: Redis, valkey: EmbeddedValkey
+) -> None:
+    keeper = PresenceKeeper(Presence(redis), prolong_seconds=0.2)
+    async with keeping(keeper):
+        keeper.enter("agent:101", "early", "101")
+        keeper.enter("agent:101", "stays", "101")
+        await becomes(Presence(redis), "agent:101", {"early": "101", "stays": "101"})
+        valkey.kill()
+        try:
+            keeper.leave("agent:101", "early")
+            keeper.enter("agent:101", "late", "101")
+        finally:
+            valkey.start()
+        # This Valkey has forgotten everything: who stays is told again as well.
+        await becomes(Presence(redis), "agent:101", {"stays": "101", "late": "101"})
+
+
+async def test_the_announcements_are_what_changed(redis: Redis) -> None:
+    bus = redis.pubsub(ignore_subscribe_messages=True)
+    await bus.subscribe("callcard:push:{agent:101}")
+    writer = Presence(redis)
+    here = Moved("agent:101", announce=True, here=[("c1", "101")])
+    await writer.tell([here])
+    await writer.tell([here])
+    await writer.tell([Moved("agent:101", announce=True, left=[("c1", "101"), ("never there", "101")])])
+    async with asyncio.timeout(5):
+        heard = [(await anext(bus.listen()))["data"] for _ in range(2)]
+    assert heard == [b"+ c1 101", b"- c1 101"]
+    assert await bus.get_message(timeout=0) is None
+    await bus.aclose()
