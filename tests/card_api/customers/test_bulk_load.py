@@ -159,6 +159,9 @@ class Heard:
         assert connection.in_transaction()
         self.events += events
 
+    async def wanted(self, *types: EventType) -> bool:
+        return True
+
 
 async def test_an_event_for_each_record_that_was_made_or_changed(engine: AsyncEngine) -> None:
     await loaded(engine, customer("1"), customer("2"))
