@@ -19,7 +19,7 @@ from card_api.customers.bulk.openapi import BULK, CSV_EXAMPLE, EXAMPLE, REPORTS
 from card_api.customers.bulk.reading import NoHeader, csv_file, ndjson
 from card_api.customers.bulk.rows import How
 from card_api.customers.bulk.service import BulkLoads
-from card_api.customers.export import Wanted, export_pages, ndjson_lines
+from card_api.customers.export import Wanted, csv_lines, export_pages, ndjson_lines
 from card_api.customers.schemas import SourceName
 from card_api.database import DATABASE_ERRORS
 from shared.contracts.base import Timestamp
