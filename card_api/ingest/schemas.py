@@ -22,13 +22,20 @@ def _clean(value: str) -> str:
     return plain(value).strip()
 
 
+def _said(value: str) -> str:
+    cleaned = _clean(value)
+    if not cleaned:
+        raise ValueError("is empty")
+    return cleaned
+
+
 def _text(longest: int) -> StringConstraints:
     return StringConstraints(max_length=longest)
 
 
 # What trunks send in place of a number may be anything; it is kept as it came, without what no database takes.
 Line = Annotated[str, _text(200), AfterValidator(_clean)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_clean)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_said)]
 Pbx = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 
 
@@ -98,7 +105,7 @@ class CallEvent(BaseModel):
     pbx: Pbx = Field(
         description="the sender's name for itself; no PBX that a listener follows", examples=["kazan"]
     )
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=250), AfterValidator(_clean)] = Field(
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=250), AfterValidator(_said)] = Field(
         description="the sender's, unique for ever at this `pbx`"
     )
     type: EventKind = Field(
@@ -133,8 +140,6 @@ class CallEvent(BaseModel):
         need = _NEEDS.get(self.type)
         if need is not None and not getattr(self, need[0]):
             raise ValueError(f"'{self.type}' needs `{need[0]}`: {need[1]}")
-        if not self.call_id:
-            raise ValueError("`call_id` is empty")
         return self
 
     @property

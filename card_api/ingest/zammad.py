@@ -29,6 +29,9 @@ Fields = Mapping[str, list[str]]
 # More than a group call has members; each field of a form is work.
 _MOST_FIELDS = 100
 
+# As our own events take it. A bridge cannot shorten what a caller sends.
+_LONGEST_LINE = 200
+
 _DIRECTIONS = {"in": Direction.INBOUND, "out": Direction.OUTBOUND}
 
 # Cause by its letters alone: bridges also pass on what their PBX says (NORMAL_CLEARING, USER_BUSY). None: what happened
@@ -159,12 +162,12 @@ def _number(said: str | None, country: str) -> str | None:
     code = str(phonenumbers.country_code_for_region(country))
     if said and said.isascii() and said.isdigit() and said.startswith(code) and is_valid(f"+{said}"):
         return f"+{said}"
-    return said
+    return said[:_LONGEST_LINE] if said else said
 
 
 def _who(directory: Directory, *said: Iterable[str | None]) -> dict[str, str]:
     """Whose phone: the first that is an agent of ours, else the first that was said; {} if nobody was."""
-    names = [name for names in said for name in names if name]
+    names = [name.strip() for names in said for name in names if name and name.strip()]
     for name in names:
         agent = _agent(directory, name)
         if agent is not None:

@@ -84,6 +84,7 @@ class TestWords:
             ("12025550123", "US", "+12025550123"),
             ("2025550123", "US", "+12025550123"),
             ("42", "DE", "42"),
+            ("x" * 9000, "DE", "x" * 200),
         ]:
             assert told({"event": "newCall", "from": said}, country=country).caller.number == number, said
 
@@ -122,7 +123,7 @@ class TestWords:
             assert told(NEW, answer, {"event": "hangup", "cause": cause}).end_reason == "completed"
 
     def test_who_is_nobody_of_ours_or_not_told_apart(self) -> None:
-        call = told({**NEW, "user": ["Same Name", "Ticket System", ""]})
+        call = told({**NEW, "user": ["Same Name", "Ticket System", "", " "]})
         assert [(leg.endpoint, leg.agent) for leg in call.legs] == [
             ("Same Name", None),
             ("Ticket System", None),
