@@ -218,8 +218,18 @@ async def test_hostile_names_and_numbers_become_a_card_and_a_row(
         for call_id, name in hostile.items():
             await send(ringing(call_id, caller=Caller(number=name, name=name, endpoint="PJSIP/trunk")))
         cards = await a_card(redis, "101", "ringing", at_least=len(hostile))
-        assert {c.call_id: c.call.number for c in cards} == hostile
-        assert {c.match for c in cards} == {"none"}
+        # Shown without signs that cannot be seen or turn its order round, and no longer than a number may be.
+        shown = {
+            **hostile,
+            "main-2": "NUL here",
+            "main-5": "right to left",
+            "main-6": "x" * 64,
+            "main-7": None,
+        }
+        assert {c.call_id: c.call.number for c in cards} == shown
+        # A number of signs that cannot be seen is none at all.
+        matches = {c.call_id: c.match for c in cards}
+        assert matches == {**dict.fromkeys(hostile, "none"), "main-7": "withheld"}
         assert await all_stored(engine, redis) == dict.fromkeys(hostile, (10, "ringing"))
     async with engine.connect() as connection:
         rows = (await connection.execute(select(calls.c.call_id, calls.c.caller_name))).all()
