@@ -18,7 +18,12 @@ from tests.browser.conftest import tab
 from tests.browser.parts import bar, card_of, fill_in, note_field
 from tests.e2e.stack import PASSWORD, PIECES, Stack, product
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="session"),
+    # The first one starts a PostgreSQL, a Valkey, a Chromium and the product.
+    pytest.mark.timeout(180),
+]
 
 STRANGER = SimCaller("+79261234567")
 KNOWN_CONTRACT, KNOWN_NAME = "Д-100201", "Иванов Пётр Сергеевич"

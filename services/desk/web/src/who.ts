@@ -29,11 +29,11 @@ export function found(card: Card, t: Texts): string {
   return card.match === "one" ? t.identify.done(plainHeadline(card, t)) : (kind(card, t) ?? plainHeadline(card, t));
 }
 
-/** Why there is no name, if there is none. */
+/** Why there is no name, if there is none; else how sure it is. */
 export function kind(card: Card, t: Texts): string | null {
   switch (card.match) {
     case "one":
-      return card.caller.matched_by === null ? null : t.matchedBy[card.caller.matched_by];
+      return certainty(card, t);
     case "several":
       return t.severalCustomers(String(card.candidates.length));
     case "none":
@@ -43,6 +43,13 @@ export function kind(card: Card, t: Texts): string | null {
     case "colleague":
       return t.colleague;
   }
+}
+
+/** Whom the agent named is who it is; otherwise others with the same number may be. */
+function certainty(card: Card, t: Texts): string | null {
+  const by = card.caller.matched_by;
+  const others = by === "agent" || card.candidates.length === 0 ? null : t.others(String(card.candidates.length));
+  return [by && t.matchedBy[by], others].filter(Boolean).join(", ") || null;
 }
 
 /** What to do about a caller who was not found. */

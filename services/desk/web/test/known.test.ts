@@ -73,6 +73,9 @@ test("the customer is the headline, who speaks stands beside; a stranger who gav
   assert.deepEqual([headline(stranger, ru), speaker(stranger)], ["Мария", null]);
   assert.equal(kind(customer({ matched_by: "account" }), ru), "найден по номеру договора");
   assert.equal(kind(customer({ matched_by: "number" }), ru), null);
+  const other = { customer_id: "2", source: "", external_id: "", name: "", why: "", score: 0 };
+  assert.equal(kind(customer({ matched_by: "number" }, { candidates: [other] }), ru), "возможны и другие: 1");
+  assert.equal(kind(customer({ matched_by: "agent" }, { candidates: [other] }), ru), "указан в этом звонке");
 });
 
 test("a name from right to left does not turn the sentence around", () => {

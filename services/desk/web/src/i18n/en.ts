@@ -77,6 +77,7 @@ export const en = {
   unavailableNumber: "No number",
   unavailableHint: "The line sent no number. Ask for the name and the contract number.",
   severalCustomers: (count: string) => `${count} possible customers`,
+  others: (count: string) => `others are possible: ${count}`,
   severalHint: "Several customers have this number. Ask: “How may I call you?”",
   colleague: "Colleague",
 

@@ -74,6 +74,7 @@ export const ru: Texts = {
   unavailableNumber: "Номера нет",
   unavailableHint: "Линия не передала номер. Спросите имя и номер договора.",
   severalCustomers: (count) => `Возможные клиенты: ${count}`,
+  others: (count) => `возможны и другие: ${count}`,
   severalHint: "Этот номер у нескольких клиентов. Спросите: «Как я могу к вам обращаться?»",
   colleague: "Коллега",
 
