@@ -31,7 +31,6 @@ _COMMANDS = {
         "Customers and calls that are nobody's, as many as you like: to try and to measure.",
     ),
     "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
-    "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
     "webhook": ("services.cli.webhooks", "app", "Web hooks: telling other systems of calls and customers."),
     "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }
