@@ -112,9 +112,9 @@ async def test_a_call_becomes_deliveries_that_can_be_looked_at_and_replayed(
     path = f"{HOOKS}/{made['id']}/deliveries"
     await send(ringing(version=10), ended(version=20))
 
-    async def listed() -> list[dict[str, Any]] | None:
+    async def listed() -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await api.get(path)).json()["items"]
-        return items if len(items) == 3 else None
+        return items if len(items) == 3 else []
 
     items = await until(listed)
     assert [item["type"] for item in items] == ["call.ended", "call.answered", "call.started"]
