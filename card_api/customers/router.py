@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.api_keys.repository import ApiKey
@@ -168,6 +168,7 @@ def customers_router(
             **WITH_BODY,
             **problem_responses(PreconditionFailed),
         },
+        dependencies=[Depends(_source_is_no_id)],
     )
     async def put(
         source: SourceName,
@@ -262,6 +263,15 @@ def customers_router(
         return (await idempotency.once(actor.id, idempotency_key, request, work)).response()
 
     return router
+
+
+def _source_is_no_id(request: Request) -> None:
+    """`/{customer_id}/notes/{note_id}` looks like a key with slashes in it, and cannot be PUT."""
+    try:
+        UUID(request.path_params["source"])
+    except ValueError:
+        return
+    raise HTTPException(405, "PUT takes /customers/{source}/{external_id}, not our ids: PATCH those.")
 
 
 def _e164(number: str, country: str) -> str:

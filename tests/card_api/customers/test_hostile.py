@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -150,3 +151,5 @@ async def test_paths_of_all_kinds(crm: httpx.AsyncClient) -> None:
         answer = await crm.put(f"{CUSTOMERS}/{path}", json={"name": "N"})
         assert answer.status_code in (201, 404, 405, 422), answer.text
         assert answer.status_code != 201 or answer.json()["external_id"]
+    of_a_note = f"{CUSTOMERS}/{UUID(int=1)}/notes/{UUID(int=2)}"
+    assert_problem(await crm.put(of_a_note, json={"name": "N"}), 405, "method-not-allowed")
