@@ -1,4 +1,11 @@
-import "./style.css";
+// In this order: what is later in the cascade may take back what is earlier.
+import "./style/base.css";
+import "./style/page.css";
+import "./style/card.css";
+import "./style/forms.css";
+import "./style/open.css";
+import "./style/around.css";
+import "./style/narrow.css";
 import { loadConfig, readConfig } from "./config.ts";
 import { CallcardDesk } from "./view/desk.ts";
 
