@@ -18,6 +18,7 @@ from card_api.webhooks.schemas import WebhookWrite
 from card_api.webhooks.sender import Sender
 from card_api.webhooks.service import WebhookService
 from services.cli.output import console, fail
+from services.cli.webhook_listen import listen
 from services.cli.work import Answer, Demo, settings_of, with_database
 from services.runtime import kept_secret
 from shared.errors import Problem
@@ -32,6 +33,11 @@ Work = Callable[[WebhookService], Awaitable[Answer]]
 
 # As many of the dead as a terminal shows.
 _SHOWN = 50
+
+app.command(
+    "listen",
+    epilog="Examples:\n\n  callcard webhook listen 9000\n\n  callcard webhook listen 9000 --secret whsec_…",
+)(listen)
 
 
 @app.command(

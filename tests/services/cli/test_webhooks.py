@@ -2,16 +2,23 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from card_api.webhooks import signing
 from services.cli.main import application
+from services.cli.webhook_listen import receiver
 
 SECRET = "a secret of the tests, long enough"
+HOOK = UUID(int=7)
 Command = Callable[..., Result]
 
 
@@ -80,3 +87,21 @@ def test_without_the_sites_secret_nothing_is_made(webhook: Command, monkeypatch:
     monkeypatch.delenv("CALLCARD_AUTH__SECRET")
     done = webhook("list")
     assert (done.exit_code, "CALLCARD_AUTH__SECRET" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("secret", "status"), [(None, 204), ("right", 204), ("wrong", 401)])
+def test_listening_shows_what_comes_and_checks_it(
+    secret: str | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = {"right": signing.secret(SECRET, HOOK, 1), "wrong": signing.secret(SECRET, HOOK, 2)}
+    body = b'{"type":"call.started"}'
+    headers = signing.headers([secrets["right"]], "an id", datetime.now(UTC), body)
+    with receiver(0, secrets[secret] if secret else None) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/"
+            answer = httpx.post(url, content=body, headers=headers, trust_env=False)
+        finally:
+            server.shutdown()
+    assert answer.status_code == status
+    assert (body.decode() in capsys.readouterr().out) is (status == 204)
