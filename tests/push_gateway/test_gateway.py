@@ -469,10 +469,10 @@ async def test_a_lost_link_is_repaired_from_the_history(
         for _ in range(3):
             # The link is cut and, before it is back, something is published.
             await redis.client_kill_filter(_type="pubsub")
-            await publisher.publish_card(make_card(rev=2))
-            await publisher.publish_card(make_card(rev=3))
-        assert await pushed(client) == (2, "main-1", 2)
-        assert await pushed(client) == (3, "main-1", 3)
+            await publisher.publish_card(make_card("main-2", rev=2))
+            await publisher.publish_card(make_card("main-3", rev=3))
+        assert await pushed(client) == (2, "main-2", 2)
+        assert await pushed(client) == (3, "main-3", 3)
 
 
 async def test_a_hole_on_the_bus_is_filled_from_the_history(

@@ -47,6 +47,7 @@ class Tab:
             subs = {agent_channel(self.login): {"recover": True, "epoch": epoch, "offset": offset}}
         while "error" in (reply := await self.client.connect(self.login, subs=subs)):
             assert reply["error"]["code"] == 100
+            await asyncio.sleep(0.05)  # an SDK backs off as well; without it the gateway answers 111
         self._connected(reply["connect"])
 
     def _connected(self, result: dict[str, Any]) -> None:
