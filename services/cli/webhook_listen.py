@@ -1,4 +1,4 @@
-"""`callcard webhook listen`: an address that takes web hooks and shows them, to try them before a receiver is written."""
+"""`callcard webhook listen`: takes web hooks and shows them, to try them before a receiver is written."""
 
 import hmac
 import json
@@ -19,9 +19,7 @@ def listen(
     port: Annotated[int, typer.Argument(help="Where to listen, on this machine only.", min=1, max=65535)],
     secret: Annotated[
         str | None,
-        typer.Option(
-            help="The web hook's secret (whsec_…): each signature is checked.", envvar="CALLCARD_SECRET"
-        ),
+        typer.Option(help="The web hook's secret (whsec_…): each signature is checked."),
     ] = None,
 ) -> None:
     """Take web hooks on this machine and print them, one JSON document a line, until Ctrl-C."""
