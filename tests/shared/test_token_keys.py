@@ -48,7 +48,9 @@ PUBLIC = public_keys(key_set(RSA, ED, EC))
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm"), [(RSA, "RS256"), (ED, "EdDSA"), (ED, "Ed25519"), (EC, "ES256")], ids=str
+    ("key", "algorithm"),
+    [(RSA, "RS256"), (ED, "EdDSA"), (ED, "Ed25519"), (EC, "ES256")],
+    ids=["RS256", "EdDSA", "Ed25519", "ES256"],
 )
 @pytest.mark.parametrize("kid", [True, False])
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
