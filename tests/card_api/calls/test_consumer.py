@@ -108,7 +108,9 @@ async def test_a_phone_that_rings_is_shown_before_what_was_said_earlier(
     await send(answered, ringing("main-2.2", version=2, number=None))
     async with consuming(engine, redis_url):
         await a_card(redis, "101", "answered")
-        assert [card.call_id for card in await published(redis, "101")] == ["main-2.2", "main-1.1"]
+        # A look-up that takes longer than the grace publishes a card once more.
+        order = dict.fromkeys(card.call_id for card in await published(redis, "101"))
+        assert list(order) == ["main-2.2", "main-1.1"]
 
 
 async def test_a_caller_whom_the_dialplan_hides_late_is_hidden_on_the_card_too(
