@@ -104,8 +104,8 @@ async def test_gateways_agree_on_presence_and_the_clients_of_a_dead_one_vanish(
             return set(message["presence"]["presence"])
 
         async with asyncio.timeout(10):
-            while "dead" in await present(there):
-                await asyncio.sleep(0.05)  # nothing tells; more often would be more than a tab may ask
+            while "dead" in await present(there):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # nobody tells; more often than a tab may, would be refused
         assert len(await present(here)) == 2
         async with start_tab(other) as third:
             assert len(await present(third)) >= 2
