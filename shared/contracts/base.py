@@ -15,7 +15,7 @@ def to_utc(value: datetime) -> datetime:
         return value.replace(tzinfo=UTC)
     try:
         return value.astimezone(UTC)
-    except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of year 1, east of it
+    except OverflowError:  # the last hours of year 9999 west of Greenwich, the first of year 1 east of it
         raise ValueError("is beyond the calendar in UTC") from None
 
 
