@@ -4,15 +4,17 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from shared.errors import PROBLEM_JSON
+from shared.errors import PROBLEM_JSON, ProblemDocument
 
 
 def tidy_openapi(app: FastAPI) -> None:
-    """Errors are problem documents and nothing else: FastAPI adds plain JSON to every response that has a model."""
+    """Add what `problem_responses` refers to; where a problem is answered, plain JSON is not."""
     made = app.openapi
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
 
     def openapi() -> dict[str, Any]:
         document = made()
+        document.setdefault("components", {}).setdefault("schemas", {})["ProblemDocument"] = problem
         for item in document["paths"].values():
             for operation in item.values():
                 for response in operation["responses"].values():
