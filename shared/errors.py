@@ -92,7 +92,7 @@ class Unavailable(Problem):
 def problem_responses(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: the problems it answers with, in the OpenAPI document.
 
-    By reference, not by model: FastAPI would make a validator of its own for each, 600 of them, half of the API's start.
+    By reference, not by model: FastAPI would make a validator for each, 600 of them, half of the time the API starts in.
     """
     return {
         kind.status: {
