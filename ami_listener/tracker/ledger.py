@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ami_listener.tracker import outcomes
 from ami_listener.tracker.endpoints import EndpointRules
-from ami_listener.tracker.recent import RecentIds
+from ami_listener.tracker.recent import LeftQueues, RecentIds
 from ami_listener.tracker.state import CallRecord, Channel
 from shared.contracts.call import CallState, TimelineEntry
 
@@ -30,6 +30,7 @@ class Ledger:
         self.originating: dict[str, CallRecord] = {}  # by endpoint, until the called phone has answered
         self.hung_up = RecentIds()
         self.ended = RecentIds()  # call_ids
+        self.left_queues = LeftQueues()
         self.round = 0
         self.touched: list[CallRecord] = []
 

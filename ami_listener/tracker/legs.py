@@ -139,6 +139,13 @@ class Legs(Parties):
         queue.outcome = QueueOutcome.UNKNOWN if call.blind_end else outcomes.queue_outcome(call, queue)
         self.tell(call, at, "left_queue", None, f"{queue.name}: {queue.outcome.value}")
 
+    def answer_in_queue(self, call: CallRecord, queue: QueueRecord, at: datetime) -> None:
+        """The PBX says that an agent has answered; the caller may have left the queue a moment before."""
+        queue.left_at = queue.left_at or at
+        if queue.outcome is not QueueOutcome.ANSWERED:
+            queue.outcome = QueueOutcome.ANSWERED
+            self.note(call, "answered")
+
 
 def _tried(call: CallRecord, what: LegRecord | QueueRecord) -> None:
     if call.transfers and call.transfers[-1].outcome is None:

@@ -6,7 +6,6 @@ from ami_listener.message import AmiMessage
 from ami_listener.tracker import sight
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.state import Channel, QueueRecord
-from shared.contracts.call import QueueOutcome
 
 
 def join(book: Book, event: AmiMessage, at: datetime) -> None:
@@ -14,6 +13,7 @@ def join(book: Book, event: AmiMessage, at: datetime) -> None:
     name = event.get("Queue")
     if channel is None or not name:
         return
+    book.left_queues.discard(channel.uniqueid)
     position = sight.number(event.get("Position"))
     if _consults(book, channel):
         channel.call.asked = QueueRecord(name, at, position)
@@ -22,6 +22,7 @@ def join(book: Book, event: AmiMessage, at: datetime) -> None:
 
 
 def leave(book: Book, event: AmiMessage, at: datetime) -> None:
+    book.left_queues.add(event.get("Uniqueid", ""), event.get("Queue", ""), at)
     channel = sight.known(book, event)
     if channel is None:
         return
@@ -43,6 +44,7 @@ def abandon(book: Book, event: AmiMessage, at: datetime) -> None:
 
 
 def connect(book: Book, event: AmiMessage, at: datetime) -> None:
+    book.left_queues.add(event.get("Uniqueid", ""), event.get("Queue", ""), at, answered=True)
     channel = sight.known(book, event)
     queue = _stay(channel) if channel is not None else None
     if channel is None or queue is None:
@@ -52,10 +54,7 @@ def connect(book: Book, event: AmiMessage, at: datetime) -> None:
         book.answer(target, at)
     if queue is channel.call.asked:
         return
-    queue.left_at = queue.left_at or at
-    if queue.outcome is not QueueOutcome.ANSWERED:
-        queue.outcome = QueueOutcome.ANSWERED
-        book.note(channel.call, "answered")
+    book.answer_in_queue(channel.call, queue, at)
 
 
 def _stay(channel: Channel) -> QueueRecord | None:

@@ -1,6 +1,8 @@
-"""Ids of channels that were hung up lately, so that a late event does not bring them back to life."""
+"""What ended lately, so that a late event or an old answer of the PBX does not bring it back to life."""
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 
 # A few seconds of hang-ups on a busy PBX; late events come within milliseconds. At least these many are kept, at
 # most twice as many.
@@ -41,3 +43,42 @@ class RecentIds:
 
     def release(self) -> None:
         self._held = False
+
+
+@dataclass(slots=True)
+class LeftQueue:
+    """A caller left a queue. answered: to an agent, as QueueCallerLeave alone does not say."""
+
+    name: str
+    at: datetime
+    answered: bool = False
+
+
+class LeftQueues:
+    """Who left which queue while the PBX was asked for its state, by Uniqueid: its list of waiting callers may be
+    older than that. Filled between `hold` and `release` only."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, LeftQueue] = {}
+        self._held = False
+
+    def add(self, uniqueid: str, name: str, at: datetime, answered: bool = False) -> None:
+        if self._held:
+            left = self._left.setdefault(uniqueid, LeftQueue(name, at))
+            left.answered = left.answered or answered
+
+    def discard(self, uniqueid: str) -> None:
+        """It joined a queue: what it left before is another stay."""
+        self._left.pop(uniqueid, None)
+
+    def get(self, uniqueid: str, name: str) -> LeftQueue | None:
+        left = self._left.get(uniqueid)
+        return left if left is not None and left.name == name else None
+
+    def hold(self) -> None:
+        self._held = True
+        self._left.clear()
+
+    def release(self) -> None:
+        self._held = False
+        self._left.clear()

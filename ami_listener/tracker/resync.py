@@ -6,6 +6,7 @@ from ami_listener.message import AmiMessage
 from ami_listener.tracker import blind, restore, sight
 from ami_listener.tracker.book import Book, is_first
 from ami_listener.tracker.endpoints import EndpointKind
+from ami_listener.tracker.recent import LeftQueue
 from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.state import RINGING, UP, CallRecord, Channel
 from shared.contracts.call import LegEndReason
@@ -153,10 +154,12 @@ def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at:
         name = entry.get("Queue")
         if waiter is None or not name or not waiter.call.gap:
             continue
-        call = waiter.call
-        if call.queue is None or call.queue.name != name or call.queue.left_at is not None:
+        call, left = waiter.call, book.left_queues.get(uniqueid, name)
+        if call.queue is None or call.queue.name != name or (call.queue.left_at is not None and left is None):
             since = max(at - _waited(entry), call.started_at)
             book.join_queue(call, name, sight.number(entry.get("Position")), since)
+            if left is not None:
+                _leave(book, call, left)
     for uniqueid, row in there.items():
         channel = book.channels.get(uniqueid)
         if channel is None or uniqueid in waiting:
@@ -167,6 +170,17 @@ def _queues(book: Book, snapshot: PbxSnapshot, there: dict[str, AmiMessage], at:
         in_queue = row.get("Application") == "Queue" and not row.get("BridgeId")
         if channel is call.anchor and queue is not None and queue.left_at is None and not in_queue:
             book.leave_queue(call, queue, at)
+
+
+def _leave(book: Book, call: CallRecord, left: LeftQueue) -> None:
+    """The caller whom the PBX listed as waiting was gone when its list came."""
+    if call.queue is None:
+        return
+    if left.answered:
+        book.answer_in_queue(call, call.queue, left.at)
+    else:
+        call.queue.unsure = True  # who answered, or that he gave up, was seen before his stay was known
+        book.leave_queue(call, call.queue, left.at)
 
 
 def _waited(entry: AmiMessage) -> timedelta:

@@ -121,6 +121,7 @@ class Tracker:
         spoken of."""
         restore.settle(self._book, (), at, all_known=False)
         self._book.hung_up.release()
+        self._book.left_queues.release()
         return self._updates(at)
 
     def lose_sight(self, at: datetime) -> list[CallUpdate]:
@@ -133,6 +134,7 @@ class Tracker:
         """Call before the PBX is asked for its channels: what is first seen from here on is newer than its answer."""
         self._book.round += 1
         self._book.hung_up.hold()
+        self._book.left_queues.hold()
 
     def settle(self, snapshot: PbxSnapshot, at: datetime) -> list[CallUpdate]:
         """Take over what the PBX says is going on. Without `begin_resync` before, everything known is judged."""
@@ -146,6 +148,7 @@ class Tracker:
             self._book.round = 1
         resync.settle(self._book, snapshot, restarted, at)
         self._book.hung_up.release()
+        self._book.left_queues.release()
         return self._updates(at)
 
     def open_calls(self) -> list[Call]:

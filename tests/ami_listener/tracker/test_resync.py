@@ -121,6 +121,33 @@ def test_what_ends_during_the_resync_does_not_come_back(snapshot: PbxSnapshot) -
     assert tracker.open_calls() == []
 
 
+def test_who_leaves_his_queue_during_the_resync_does_not_wait(snapshot: PbxSnapshot) -> None:
+    """The queues were listed, then an agent answered, then the list came: both came with the same read."""
+    tracker = Tracker("pbx", rules())
+    tracker.lose_sight(START)
+    tracker.begin_resync(START)
+    (entry,) = snapshot.queue_entries
+    where = {"Uniqueid": entry["Uniqueid"], "Queue": entry["Queue"]}
+    tracker.handle(AmiMessage(where, Event="QueueCallerLeave"), LATER)
+    tracker.handle(AmiMessage(where, Event="AgentConnect", DestUniqueid="1795301165.160"), LATER)
+    updates = tracker.settle(snapshot, LATER)
+    call = by_number(final_calls(updates))["+79001110002"]
+    assert call.queue is not None
+    assert call.queue.outcome is QueueOutcome.ANSWERED
+    assert call.queue.left_at is not None
+
+
+def test_who_left_his_queue_during_the_resync_and_joins_it_again_waits(snapshot: PbxSnapshot) -> None:
+    tracker = Tracker("pbx", rules())
+    tracker.begin_resync(START)
+    (entry,) = snapshot.queue_entries
+    for name in ("QueueCallerLeave", "QueueCallerJoin"):
+        tracker.handle(AmiMessage(entry, Event=name), LATER)
+    call = by_number(final_calls(tracker.settle(snapshot, LATER)))["+79001110002"]
+    assert call.queue is not None
+    assert call.queue.outcome is None
+
+
 def test_answered_unseen(snapshot: PbxSnapshot) -> None:
     tracker = Tracker("pbx", rules())
     begin = [
