@@ -28,8 +28,9 @@ from shared.push import PushPublisher
 from shared.revision import parts
 
 # A look-up takes a millisecond. Waiting this long for it before the first card saves the screen a flash of "unknown
-# caller"; a database that needs longer patches the card instead, and nobody sees 25 ms.
-GRACE_SECONDS = 0.025
+# caller"; a database that needs longer patches the card instead. Up to a tenth of a second looks like at once to people;
+# less would have a busy minute publish its cards twice, and so be busier.
+GRACE_SECONDS = 0.1
 # A look-up in our own tables that failed is tried again with the call's next update, but not more often: the database
 # is having a hard time already.
 RETRY_SECONDS = 1.0
@@ -202,9 +203,13 @@ class CardService:
         self._open.pop(call_id, None)
         if held.grace is not None:
             held.grace.cancel()
+            held.grace = None
         self._just_over[call_id] = held
         if len(self._just_over) > NOT_STORED_YET:
-            self._just_over.popitem(last=False)
+            _, forgotten = self._just_over.popitem(last=False)
+            if forgotten.asking is not None:
+                # Else each call would be a cycle, and looking for hundreds of them takes a ring's tenth of a second.
+                forgotten.asking.drop()
         self._over[call_id] = held.version
         self._over.move_to_end(call_id)
         if len(self._over) > REMEMBERED:
