@@ -11,9 +11,7 @@ notices         everybody. No presence: a list of everybody answers no question 
 from dataclasses import dataclass
 
 from push_gateway.protocol import PERMISSION_DENIED, UNKNOWN_CHANNEL, Error
-from shared.push import NOTICES, agent_channel
-
-SUPERVISING = frozenset({"supervisor", "admin"})
+from shared.push_rights import Right, right_to_hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +28,13 @@ class Identity:
 
 def refusal(identity: Identity, channel: str) -> Error | None:
     """Why the agent may not hear this channel; None if they may."""
-    if channel in (agent_channel(identity.login), NOTICES):
-        return None
-    kind, _, name = channel.partition(":")
-    if kind == "line" and name and (identity.role in SUPERVISING or channel in identity.channels):
-        return None
-    return PERMISSION_DENIED if kind in ("agent", "line") else UNKNOWN_CHANNEL
+    match right_to_hear(identity.login, identity.role, identity.channels, channel):
+        case Right.GRANTED:
+            return None
+        case Right.DENIED:
+            return PERMISSION_DENIED
+        case Right.UNKNOWN:
+            return UNKNOWN_CHANNEL
 
 
 def has_presence(channel: str) -> bool:

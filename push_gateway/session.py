@@ -15,7 +15,6 @@ import orjson
 from pydantic import ValidationError
 
 from push_gateway.channels import Identity, has_presence, refusal
-from push_gateway.desk import desk_json
 from push_gateway.limits import Limits
 from push_gateway.protocol import (
     ALREADY_SUBSCRIBED,
@@ -56,6 +55,7 @@ from push_gateway.protocol import (
     unsubscribe_frame,
 )
 from shared.contracts.push import CardSeen
+from shared.desk import desk_json
 from shared.push import HISTORY_LENGTH, ChannelState, Position, Publication, agent_channel
 from shared.security import TokenError
 from shared.token_keys import UnknownKeyError
