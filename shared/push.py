@@ -22,7 +22,7 @@ Stays within Redis 7.0 commands; works on Redis Cluster because no script touche
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
@@ -278,6 +278,23 @@ class ChannelState:
     complete: bool = True
 
 
+class CardPublisher(Protocol):
+    """Who brings cards to the tabs: `PushPublisher` through our gateway, `card_api.centrifugo` through Centrifugo. Every
+    method raises `redis.RedisError` when Redis, where the desks are, is away; again is safe."""
+
+    async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
+        """See `PushPublisher.publish_cards`."""
+        ...
+
+    async def rebuild_desk(self, cards: Iterable[Card], logins: Collection[str]) -> None:
+        """See `PushPublisher.rebuild_desk`."""
+        ...
+
+    async def desk_is_fresh(self) -> bool:
+        """See `PushPublisher.desk_is_fresh`."""
+        ...
+
+
 class PushPublisher:
     """The writing end. Every method raises `redis.RedisError` when Redis is away; doing it again is safe for cards,
     because a card that is known already (by its rev) is not published twice."""
@@ -425,6 +442,11 @@ def _new_epoch() -> str:
 
 def _expires_ms(card: Card) -> int:
     return int(card.expires_at.timestamp() * 1000)
+
+
+def card_publication(card: Card) -> bytes:
+    """What is published of a card: `{"type":"card","card":{…}}`."""
+    return _CARD_HEAD + card.to_json() + _CARD_TAIL
 
 
 def _card_args(card: Card) -> Command:

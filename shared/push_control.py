@@ -67,3 +67,9 @@ async def read_revoked(redis: Redis) -> dict[str, float]:
     """Agents whose older tokens have ended: login → the moment in seconds since 1970. Raises RedisError."""
     pairs: list[Any] = await redis.zrange(_REVOKED, 0, -1, withscores=True)
     return {login.decode(): float(at) for login, at in pairs}
+
+
+async def revoked_before(redis: Redis, login: str) -> float:
+    """Tokens of the agent that were issued before this moment have ended: seconds since 1970, 0 if there was no order.
+    Raises RedisError."""
+    return float(await redis.zscore(_REVOKED, login) or 0.0)

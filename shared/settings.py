@@ -229,6 +229,29 @@ class PushSettings(Section):
     queue_kb: int = Field(
         1024, ge=64, description="may wait for a tab that reads slowly, in kB; then it has to reconnect"
     )
+    backend: Literal["gateway", "centrifugo"] = Field(
+        "gateway", description="who keeps the tabs: our own gateway, or Centrifugo 6 (docs/centrifugo.md)"
+    )
+    centrifugo_url: str = Field("http://127.0.0.1:8000", description="where Centrifugo's server API answers")
+    centrifugo_secret: SecretStr | None = Field(
+        None, description="the key of that API, and what Centrifugo says to the card API, at least 32 characters"
+    )
+
+    @field_validator("centrifugo_url")
+    @classmethod
+    def _centrifugo_address(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^/?#\s]+/?", value):
+            raise ValueError("is no address of a server: write it like http://centrifugo:8000, without a path")
+        return value
+
+    @field_validator("centrifugo_secret")
+    @classmethod
+    def _centrifugo_secret_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError(
+                "is too short: use at least 32 random characters (openssl rand -hex 32 makes some)"
+            )
+        return value
 
 
 class DeskSettings(Section):
