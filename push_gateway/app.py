@@ -1,23 +1,30 @@
-"""The push gateway, wired: WebSocket, health and metrics."""
+"""The push gateway, wired: WebSocket, HTTP streaming, health and metrics."""
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.routing import Route
 
 from push_gateway.channels import Identity
-from push_gateway.gateway import Gateway
-from push_gateway.hub import Hub
+from push_gateway.connection import Around
+from push_gateway.gateway import Gateway, node_channel
+from push_gateway.hub import Direct, Hub
 from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
+from push_gateway.origins import Origins
 from push_gateway.presence import PresenceKeeper
+from push_gateway.stream import Emulation, HttpStream
+from push_gateway.websocket import WebSocketEndpoint
 from shared.bus import connect_redis
 from shared.jwks import Tokens
 from shared.presence import Presence
+from shared.push_control import CONTROL_CHANNEL
 from shared.settings import Settings
 
 
@@ -45,13 +52,16 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
         )
 
     keeper = PresenceKeeper(Presence(redis))
-    gateway = Gateway(
-        redis, hub, keeper, metrics, authenticate, settings.allowed_origins, Limits.of(settings.push)
-    )
-    hub.control = gateway
+    node, limits = secrets.token_hex(4), Limits.of(settings.push)
+    around = Around(node, redis, hub, keeper, Presence(redis), metrics, limits)
+    gateway = Gateway(around, authenticate, Origins(settings.allowed_origins))
+    hub.listen(CONTROL_CHANNEL, Direct(gateway.ordered, gateway.read_orders))
+    hub.listen(node_channel(node), Direct(gateway.passed_on))
     app = FastAPI(title="Callcard push gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.drain = gateway.drain
-    app.add_api_websocket_route("/connection/websocket", gateway.handle)
+    app.add_api_websocket_route("/connection/websocket", WebSocketEndpoint(gateway).handle)
+    app.router.routes.append(Route("/connection/http_stream", HttpStream(gateway)))
+    app.router.routes.append(Route("/emulation", Emulation(gateway)))
 
     @app.get("/healthz")
     async def alive() -> dict[str, bool]:
@@ -59,6 +69,8 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
 
     @app.get("/readyz")
     async def ready() -> JSONResponse:
+        if gateway.draining:
+            return JSONResponse({"ok": False, "detail": "This process is about to end."}, 503)
         if hub.up:
             return JSONResponse({"ok": True})
         return JSONResponse(

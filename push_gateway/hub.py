@@ -7,108 +7,71 @@ are asked to read it anew: a reconnect (3010) for the desk, a new subscription f
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from push_gateway.client import Client, Frame
+from push_gateway.bus import BUS_FAILURES, BusLink, Ears
+from push_gateway.client import Frame
 from push_gateway.metrics import Metrics
 from push_gateway.protocol import presence_frame, push_frame
-from shared.link import Wire
+from push_gateway.seats import Channel, Hearer, Seat
 from shared.observability import logger
 from shared.presence import parse_presence
 from shared.push import ChannelState, DeskReader, Heard, Position, Publication, bus_name
-from shared.push_control import CONTROL_CHANNEL
 
 # A connect waits no longer for Redis; the SDK tries again, with back-off.
 READ_SECONDS = 3.0
 # After a restart every tab comes back at once; more readers than this would only queue in Redis.
 PARALLEL_READS = 32
-# The link says something at least this often because we ping it; twice silent is dead.
-LINK_PING_SECONDS = 5.0
-LINK_SILENCE_SECONDS = 12.0
-# Redis comes back in about a second; looking often is cheap for it, and the agents wait.
-RETRY_SECONDS = (0.1, 1.0)
-# One SUBSCRIBE after a reconnect names at most this many channels.
-SUBSCRIBE_CHUNK = 500
-# Cards whose publish time is remembered for the receipts, a channel.
-REMEMBERED_CARDS = 16
-
-_CONTROL = CONTROL_CHANNEL.encode()
-_FAILURES = (RedisError, OSError, TimeoutError)
+# A channel that could not be read is read again after so long.
+REPAIR_SECONDS = 1.0
 
 
 class BusAway(Exception):
     """Redis can't be reached now; trying again later is right."""
 
 
-class _Seat:
-    """A client in a channel. It has everything up to `position`; `held` while that is still being read. `lost` is
-    called when that can't be kept any more; it takes the client out of the channel or ends it."""
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Who hears a pub/sub name that is no channel of tabs. `heard(payload)` must not wait; `began` is run whenever
+    Redis begins to send it, to read what was missed before; it may raise RedisError."""
 
-    __slots__ = ("client", "held", "lost", "position")
-
-    def __init__(self, client: Client, lost: Callable[[], None]) -> None:
-        self.client = client
-        self.lost = lost
-        self.position = Position("", 0)
-        self.held: list[tuple[Position, Frame]] | None = []
-
-
-class _Channel:
-    __slots__ = ("acknowledged", "early", "held", "name", "position", "published", "seats", "subscribed")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.seats: dict[Client, _Seat] = {}
-        # Set while Redis sends us the channel; `acknowledged` counts how often it began to.
-        self.subscribed = asyncio.Event()
-        self.acknowledged = 0
-        # The last message heard; None until the first read. Messages before that wait in `early`.
-        self.position: Position | None = None
-        self.early: list[Heard] = []
-        # Not None while the history is read again; messages wait in it.
-        self.held: list[Heard] | None = None
-        self.published: dict[tuple[str, int], float] = {}
-
-
-class Control(Protocol):
-    """Who takes orders that come over the bus to every gateway."""
-
-    async def read(self) -> None:
-        """The orders come from now on: read what was ordered before. Raises RedisError."""
-        ...
-
-    def order(self, payload: bytes) -> None: ...
+    heard: Callable[[bytes], None]
+    began: Callable[[], Awaitable[None]] | None = None
 
 
 class Hub:
     """The channels of this process. Run `run` as a task for as long as the gateway lives."""
 
     def __init__(self, redis: Redis, metrics: Metrics) -> None:
-        self.control: Control | None = None
-        self._redis = redis
+        self._direct: dict[bytes, Direct] = {}
         self._reader = DeskReader(redis)
         self._metrics = metrics
         self._log = logger("push.hub")
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._reads = asyncio.Semaphore(PARALLEL_READS)
-        self._link: Wire | None = None
+        self._link = BusLink(
+            redis, metrics, Ears(self._wanted, self._on_subscribed, self._message, self._deaf)
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def up(self) -> bool:
         """Is the link to Redis pub/sub up?"""
-        return self._link is not None
+        return self._link.up
+
+    def listen(self, name: str, direct: Direct) -> None:
+        """Hear a pub/sub name that is no channel of tabs, from the next link on: call it before `run`."""
+        self._direct[name.encode()] = direct
 
     # --- clients ----------------------------------------------------------------------------------------------
 
     async def join(
         self,
-        client: Client,
+        client: Hearer,
         name: str,
         known: Position | None,
         reply: Callable[[ChannelState], None],
@@ -120,18 +83,18 @@ class Hub:
         channel = self._channels.get(name)
         is_new = channel is None
         if channel is None:
-            channel = self._channels[name] = _Channel(name)
-        seat = channel.seats[client] = _Seat(client, lost)
+            channel = self._channels[name] = Channel(name)
+        seat = channel.seats[client] = Seat(client, lost)
         try:
-            if self._link is None:
+            if not self._link.up:
                 raise BusAway
             async with asyncio.timeout(READ_SECONDS):
                 if is_new:
-                    self._tell("SUBSCRIBE", name)
+                    self._link.subscribe(bus_name(name))
                 await channel.subscribed.wait()
                 acknowledged = channel.acknowledged
                 state = await self._read(name, known)
-        except _FAILURES as error:
+        except BUS_FAILURES as error:
             self.leave(client, name)
             raise BusAway from error
         except BaseException:
@@ -156,15 +119,15 @@ class Hub:
             for position, frame in held:
                 self._hand(seat, position, frame)
 
-    def leave(self, client: Client, name: str) -> None:
+    def leave(self, client: Hearer, name: str) -> None:
         """Unsubscribe a client; the last one takes the channel along."""
         channel = self._channels.get(name)
         if channel is None or channel.seats.pop(client, None) is None or channel.seats:
             return
         del self._channels[name]
-        self._tell("UNSUBSCRIBE", name)
+        self._link.unsubscribe(bus_name(name))
 
-    def leave_all(self, client: Client, names: Iterable[str]) -> None:
+    def leave_all(self, client: Hearer, names: Iterable[str]) -> None:
         for name in names:
             self.leave(client, name)
 
@@ -175,7 +138,7 @@ class Hub:
         try:
             async with asyncio.timeout(READ_SECONDS), self._reads:
                 return await self._reader.history(name, since, limit, reverse=reverse)
-        except _FAILURES as error:
+        except BUS_FAILURES as error:
             raise BusAway from error
 
     def published_at(self, name: str, call_id: str, rev: int) -> float | None:
@@ -185,7 +148,7 @@ class Hub:
 
     # --- messages ---------------------------------------------------------------------------------------------
 
-    def _hear(self, channel: _Channel, heard: Heard) -> None:
+    def _hear(self, channel: Channel, heard: Heard) -> None:
         """A message of the bus, in the order of the bus."""
         if channel.held is not None:
             channel.held.append(heard)
@@ -204,13 +167,13 @@ class Hub:
                 return
         # Else the desk was rebuilt: `_hand` asks those who read it before to read it again.
         channel.position = position
-        self._remember(channel, heard)
+        channel.remember(heard)
         key = (channel.name, heard.call_id) if heard.call_id else None
         self._fan_out(channel, position, heard.data, heard.published_at, key)
 
     def _fan_out(
         self,
-        channel: _Channel,
+        channel: Channel,
         position: Position,
         data: bytes,
         published_at: float = 0.0,
@@ -224,7 +187,7 @@ class Hub:
             else:
                 self._hand(seat, position, frame)
 
-    def _hand(self, seat: _Seat, position: Position, frame: Frame) -> None:
+    def _hand(self, seat: Seat, position: Position, frame: Frame) -> None:
         if position.epoch != seat.position.epoch:
             seat.lost()
         elif position.offset > seat.position.offset:
@@ -232,23 +195,16 @@ class Hub:
             self._metrics.deliveries.inc()
             seat.client.push(frame)
 
-    @staticmethod
-    def _remember(channel: _Channel, heard: Heard) -> None:
-        if heard.rev:
-            channel.published[(heard.call_id, heard.rev)] = heard.published_at
-            if len(channel.published) > REMEMBERED_CARDS:
-                del channel.published[next(iter(channel.published))]
-
     # --- repair -----------------------------------------------------------------------------------------------
 
-    def _repair_later(self, channel: _Channel, held: list[Heard]) -> None:
+    def _repair_later(self, channel: Channel, held: list[Heard]) -> None:
         if channel.held is not None:
             channel.held += held
             return
         channel.held = held
         self._spawn(self._repair(channel))
 
-    async def _repair(self, channel: _Channel) -> None:
+    async def _repair(self, channel: Channel) -> None:
         """Read what was missed since the channel's position and go on from there."""
         assert channel.position is not None
         known = channel.position
@@ -257,8 +213,8 @@ class Hub:
                 async with asyncio.timeout(READ_SECONDS):
                     state = await self._read(channel.name, known)
                 break
-            except _FAILURES:
-                await asyncio.sleep(RETRY_SECONDS[1])
+            except BUS_FAILURES:
+                await asyncio.sleep(REPAIR_SECONDS)
             if self._channels.get(channel.name) is not channel:
                 return
         held, channel.held = channel.held or [], None
@@ -274,11 +230,12 @@ class Hub:
         for heard in held:
             self._hear(channel, heard)
 
-    async def _read_control(self, control: Control) -> None:
-        """A link that fails once more brings the next reading."""
-        with contextlib.suppress(*_FAILURES):
+    @staticmethod
+    async def _begin(began: Callable[[], Awaitable[None]]) -> None:
+        """A link that fails once more begins once more."""
+        with contextlib.suppress(*BUS_FAILURES):
             async with asyncio.timeout(READ_SECONDS):
-                await control.read()
+                await began()
 
     async def _read(self, name: str, known: Position | None) -> ChannelState:
         async with self._reads:
@@ -288,22 +245,7 @@ class Hub:
 
     async def run(self) -> None:
         """Keep the link to Redis; never returns."""
-        pause, known_away = RETRY_SECONDS[0], False
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                await self._listen()
-            except _FAILURES as error:
-                if asyncio.get_running_loop().time() - started > RETRY_SECONDS[1]:
-                    pause, known_away = RETRY_SECONDS[0], False
-                if not known_away:
-                    self._log.warning("no link to Redis, trying again until there is one", error=str(error))
-                    known_away = True
-            except Exception:
-                # A mistake of ours must not leave every tab deaf: begin anew.
-                self._log.exception("the link to Redis failed")
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
-            pause = min(pause * 2, RETRY_SECONDS[1])
+        await self._link.run()
 
     async def close(self) -> None:
         """End what still runs for channels; after `run` was cancelled."""
@@ -311,48 +253,18 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _listen(self) -> None:
-        """Subscribe to every channel and take messages until the link breaks."""
-        link = await Wire.open(self._redis, self._heard)
-        try:
-            self._link = link
-            names = [CONTROL_CHANNEL, *(bus_name(name) for name in self._channels)]
-            link.send(
-                [
-                    ("SUBSCRIBE", *names[start : start + SUBSCRIBE_CHUNK])
-                    for start in range(0, len(names), SUBSCRIBE_CHUNK)
-                ]
-            )
-            self._metrics.bus_up.set(1)
-            while not link.lost.done():
-                await asyncio.wait([link.lost], timeout=LINK_PING_SECONDS)
-                if asyncio.get_running_loop().time() - link.heard_at > LINK_SILENCE_SECONDS:
-                    raise TimeoutError("Redis is silent")
-                link.send([("PING",)])
-            raise link.lost.result()
-        finally:
-            self._link = None
-            self._metrics.bus_up.set(0)
-            for channel in self._channels.values():
-                channel.subscribed.clear()
-            await link.close()
+    def _wanted(self) -> Iterable[str]:
+        yield from (name.decode() for name in self._direct)
+        yield from (bus_name(name) for name in self._channels)
 
-    def _heard(self, message: Any) -> None:
-        """Anything that came over the link."""
-        try:
-            if isinstance(message, RedisError):
-                self._log.error("Redis refuses a subscription", error=str(message))
-            elif message[0] == b"message":
-                self._message(message[1], message[2])
-            elif message[0] == b"subscribe":
-                self._on_subscribed(message[1])
-        except Exception:  # one message that we can't handle must not cost the others
-            self._log.exception("a message of the push bus could not be handled")
+    def _deaf(self) -> None:
+        for channel in self._channels.values():
+            channel.subscribed.clear()
 
     def _message(self, name: bytes, payload: bytes) -> None:
-        if name == _CONTROL:
-            if self.control is not None:
-                self.control.order(payload)
+        direct = self._direct.get(name)
+        if direct is not None:
+            direct.heard(payload)
             return
         moved = parse_presence(payload)
         if moved is not None:
@@ -368,7 +280,7 @@ class Hub:
             self._hear(channel, heard)
 
     @staticmethod
-    def _announce(channel: _Channel | None, what: str, client: str, login: str) -> None:
+    def _announce(channel: Channel | None, what: str, client: str, login: str) -> None:
         """Tell those in the channel who came or went; not the one it is about, who knows it."""
         if channel is None:
             return
@@ -377,8 +289,10 @@ class Hub:
                 seat.client.push_text(presence_frame(channel.name, what, client, login))
 
     def _on_subscribed(self, name: bytes) -> None:
-        if name == _CONTROL and self.control is not None:
-            self._spawn(self._read_control(self.control))
+        direct = self._direct.get(name)
+        if direct is not None:
+            if direct.began is not None:
+                self._spawn(self._begin(direct.began))
             return
         channel = self._channels.get(_channel_of(name))
         if channel is None:
@@ -388,11 +302,6 @@ class Hub:
         if channel.position is not None:
             # The link was away: what was published in between is in the history, or the epoch is a new one.
             self._repair_later(channel, [])
-
-    def _tell(self, command: str, name: str) -> None:
-        """A link that breaks now needs no telling: the next one subscribes to what is wanted then."""
-        if self._link is not None:
-            self._link.send([(command, bus_name(name))])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -13,7 +13,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.connections = Gauge("callcard_push_connections", "Open WebSocket connections", registry=registry)
+        self.connections = Gauge(
+            "callcard_push_connections",
+            "Open connections, by transport",
+            ["transport"],
+            registry=registry,
+        )
+        for transport in ("websocket", "http_stream"):
+            self.connections.labels(transport)  # there from the beginning, as 0
         self.queued_bytes = Gauge(
             "callcard_push_queued_bytes", "Bytes waiting in the clients' queues", registry=registry
         )

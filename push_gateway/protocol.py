@@ -81,6 +81,8 @@ SLOW = Close(3008, "slow")
 """The tab did not read; it reconnects and recovers from the history."""
 INSUFFICIENT_STATE = Close(3010, "insufficient state")
 """Publications were lost or the desk was rebuilt; a reconnect brings the snapshot."""
+FORCE_RECONNECT = Close(3011, "force reconnect")
+"""More was posted than the session could take in; a new connection begins without it."""
 NO_PONG = Close(3012, "no pong")
 """Nothing was heard after a ping: the way to the tab is dead."""
 INVALID_TOKEN = Close(3500, "invalid token")
@@ -201,6 +203,11 @@ def presence_frame(channel: str, what: str, client: str, user: str) -> str:
 
 def unsubscribe_frame(channel: str, why: Unsubscribed) -> str:
     return _text({"push": {"channel": channel, "unsubscribe": {"code": why.code, "reason": why.reason}}})
+
+
+def disconnect_frame(close: Close) -> str:
+    """What a transport without close codes says last."""
+    return _text({"push": {"disconnect": {"code": close.code, "reason": close.reason}}})
 
 
 def presence_result(present: Mapping[str, str]) -> Mapping[str, Any]:

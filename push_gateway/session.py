@@ -163,14 +163,22 @@ class Session:
     """The state of one connection.
 
     `authenticate` turns a token into an `Identity` or raises `TokenError`. `deadline` is when `tick` is wanted next.
+    `name`: secret, for a tab that speaks by post: it names the session in its posts. Empty for one with a socket.
     """
 
     def __init__(
-        self, client_id: str, node: str, authenticate: Callable[[str], Identity], limits: Limits, now: float
+        self,
+        client_id: str,
+        node: str,
+        authenticate: Callable[[str], Identity],
+        limits: Limits,
+        now: float,
+        name: str = "",
     ) -> None:
         self.client_id = client_id
         self.identity: Identity | None = None
         self._node = node
+        self._name = name
         self._authenticate = authenticate
         self._limits = limits
         self._phase = _Phase.NEW
@@ -257,6 +265,8 @@ class Session:
             "node": self._node,
             "time": int(wall.timestamp() * 1000),
         }
+        if self._name:
+            fields["session"] = self._name
         desk = desk_json(identity.login, identity.role, state, wall)
         result = connect_result(fields, desk, effect.channel, state, effect.known)
         return [Send(raw_reply(effect.command, "connect", result))]

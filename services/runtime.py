@@ -172,7 +172,7 @@ async def pieces(settings: Settings, targets: Sequence[Target], at: Servers) -> 
                 app = await stack.enter_async_context(
                     push_gateway(settings, redis_url=at.redis_url, auth_secret=at.auth_secret)
                 )
-                mounts.append(Mount("gateway", app, ("/connection",)))
+                mounts.append(Mount("gateway", app, ("/connection", "/emulation")))
             elif target is Target.LISTENER:
                 from ami_listener.app import ami_listener
 

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 
-from push_gateway import hub
+from push_gateway import bus, hub
 from push_gateway.limits import Limits
 from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
@@ -408,8 +408,8 @@ async def test_a_redis_that_hangs_is_noticed_and_a_quiet_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
     redis: Redis,
 ) -> None:
-    monkeypatch.setattr(hub, "LINK_PING_SECONDS", 0.1)
-    monkeypatch.setattr(hub, "LINK_SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(bus, "LINK_PING_SECONDS", 0.1)
+    monkeypatch.setattr(bus, "LINK_SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(hub, "READ_SECONDS", 0.5)
 
     async def ready(status: int) -> None:

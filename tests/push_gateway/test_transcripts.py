@@ -74,6 +74,6 @@ def test_every_error_that_is_ever_answered_has_a_scene() -> None:
 def test_every_close_of_the_session_has_a_scene() -> None:
     closes = {value.code for value in vars(protocol).values() if isinstance(value, Close)}
     shown = {int(text.split()[0]) for _, scene in SCENES for mark, text in scene.lines if mark == "!"}
-    # These are the connection's and the gateway's own: test_gateway, test_client.
-    elsewhere = {3001, 3004, 3008, 3504}
+    # These are the connection's and the gateway's own: test_gateway, test_client, test_stream.
+    elsewhere = {3001, 3004, 3008, 3011, 3504}
     assert closes - elsewhere == shown
