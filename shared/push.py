@@ -279,8 +279,8 @@ class ChannelState:
 
 
 class CardPublisher(Protocol):
-    """Who brings cards to the tabs: `PushPublisher` through our gateway, `card_api.centrifugo` through Centrifugo. Every
-    method raises `redis.RedisError` when Redis, where the desks are, is away; again is safe."""
+    """Who brings cards to the tabs: `PushPublisher` through our gateway, `CentrifugoPublisher` through Centrifugo.
+    Every method raises `redis.RedisError` when Redis, where the desks are, is away; again is safe."""
 
     async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
         """See `PushPublisher.publish_cards`."""

@@ -1,0 +1,66 @@
+"""Who brings cards to the tabs, by the settings."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from card_api.centrifugo.catch_up import CatchUp
+from card_api.centrifugo.client import Centrifugo, CentrifugoAway
+from card_api.centrifugo.orders import Orders
+from card_api.centrifugo.outbox import Outbox
+from card_api.centrifugo.proxy import PushProxy
+from card_api.centrifugo.publisher import CentrifugoPublisher
+from card_api.centrifugo.router import centrifugo_router
+from card_api.health.service import Check
+from shared.jwks import Tokens
+from shared.push import CardPublisher, DeskReader, PushPublisher
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PushBackend:
+    """`publisher` for the cards; the routers, tasks and checks that come with it."""
+
+    publisher: CardPublisher
+    routers: tuple[APIRouter, ...] = ()
+    runs: tuple[Callable[[], Awaitable[None]], ...] = ()
+    checks: Mapping[str, Callable[[], Awaitable[Check]]] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def push_backend(
+    settings: Settings, redis: Redis, auth_secret: str, now: Callable[[], datetime]
+) -> AsyncIterator[PushBackend]:
+    """Our own gateway, or Centrifugo."""
+    desks = PushPublisher(redis)
+    secret = settings.push.centrifugo_secret
+    if settings.push.backend == "gateway" or secret is None:
+        yield PushBackend(desks)
+        return
+    centrifugo = Centrifugo(settings.push.centrifugo_url, secret.get_secret_value())
+    outbox = Outbox(centrifugo)
+    catch_up = CatchUp(DeskReader(redis), outbox)
+    tokens = Tokens(settings.auth, auth_secret)
+    proxy = PushProxy(redis, centrifugo, catch_up, tokens, now)
+
+    async def answers() -> Check:
+        try:
+            return Check(ok=True, detail=f"version {await centrifugo.version()}")
+        except CentrifugoAway as error:
+            return Check(ok=False, detail=str(error))
+
+    runs = [outbox.run, Orders(redis, outbox).run, *([tokens.ring.run] if tokens.ring else [])]
+    try:
+        yield PushBackend(
+            CentrifugoPublisher(desks, outbox),
+            (centrifugo_router(proxy, secret.get_secret_value()),),
+            tuple(runs),
+            {"centrifugo": answers},
+        )
+    finally:
+        await catch_up.close()
+        await centrifugo.close()
