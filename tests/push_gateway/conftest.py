@@ -1,7 +1,9 @@
 """A gateway on a port of its own, and who publishes to it."""
 
 import contextlib
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from redis.asyncio import Redis
 
 from shared.push import PushPublisher
 from tests.push_gateway.helpers import Running, running_gateway
+from tests.push_gateway.js_tab import NoNode, install
 
 StartGateway = Callable[..., Awaitable[Running]]
 
@@ -34,3 +37,15 @@ async def publisher(redis: Redis) -> PushPublisher:
     publisher = PushPublisher(redis)
     await publisher.rebuild_desk([], [])
     return publisher
+
+
+@pytest.fixture(scope="session")
+def node(request: pytest.FixtureRequest) -> str:
+    """The command `node`, ready to run `js_tab`."""
+    cache = request.config.cache
+    assert cache is not None
+    try:
+        return install(Path(cache.mkdir("centrifuge-js")))
+    except NoNode as why:
+        warnings.warn(f"centrifuge-js was NOT tested: {why}", stacklevel=1)
+        pytest.skip(f"centrifuge-js was NOT tested: {why}")

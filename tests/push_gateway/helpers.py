@@ -103,6 +103,18 @@ class Running:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/connection/websocket"
 
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def stream_url(self) -> str:
+        return f"{self.http}/connection/http_stream"
+
+    @property
+    def emulation_url(self) -> str:
+        return f"{self.http}/emulation"
+
     @contextlib.asynccontextmanager
     async def raw(self, **options: Any) -> AsyncIterator[RawClient]:
         # Without a bound a test that looks away for a while is no slow reader.

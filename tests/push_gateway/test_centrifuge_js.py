@@ -1,102 +1,20 @@
 """An unmodified centrifuge-js, in node, against the gateway."""
 
-import asyncio
-import contextlib
-import fcntl
-import json
-import shutil
-import subprocess
-import warnings
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import pytest
 from redis.asyncio import Redis
 
 from shared.push import PushPublisher, bus_name
 from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
 from tests.push_gateway.helpers import SECRET, Running, make_card, token
-
-JS = Path(__file__).parent / "js"
-# What centrifuge-js and ws are tested with.
-NODE_MAJOR = 20
-
-
-@pytest.fixture(scope="session")
-def node(request: pytest.FixtureRequest) -> str:
-    """The command `node`, with the packages of js/package-lock.json installed beside the script."""
-    command, npm = shutil.which("node"), shutil.which("npm")
-    version = _output([command, "--version"]) if command else ""
-    if command is None or npm is None or int(version.strip("v\n").split(".")[0]) < NODE_MAJOR:
-        reason = f"centrifuge-js was NOT tested: no node {NODE_MAJOR} or newer with npm (found {version or 'none'})"
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    cache = request.config.cache
-    assert cache is not None
-    with (cache.mkdir("centrifuge-js") / "install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one of the parallel test processes installs
-        installed, wanted = JS / "node_modules" / ".wanted", (JS / "package-lock.json").read_text()
-        if not installed.exists() or installed.read_text() != wanted:
-            done = subprocess.run(
-                [npm, "ci", "--ignore-scripts"], cwd=JS, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                reason = f"centrifuge-js was NOT tested: npm ci failed: {done.stderr[-500:]}"
-                warnings.warn(reason, stacklevel=1)
-                pytest.skip(reason)
-            installed.write_text(wanted)
-    return command
-
-
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-class Tab:
-    """The driven client: orders in, events out."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    def order(self, do: str, **fields: Any) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps({"do": do, **fields}).encode() + b"\n")
-
-    async def event(self) -> dict[str, Any]:
-        assert self._process.stdout
-        async with asyncio.timeout(20):
-            line = await self._process.stdout.readline()
-        assert line, "the client ended"
-        event: dict[str, Any] = json.loads(line)
-        return event
-
-    async def next(self, name: str) -> dict[str, Any]:
-        """The next event of this name; other ones before it are dropped."""
-        while (event := await self.event())["event"] != name:
-            pass
-        return event
-
-
-@contextlib.asynccontextmanager
-async def js_tab(node: str, gateway: Running) -> AsyncIterator[Tab]:
-    process = await asyncio.create_subprocess_exec(
-        node, str(JS / "client.mjs"), gateway.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        yield Tab(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+from tests.push_gateway.js_tab import js_tab
 
 
 async def test_snapshot_publications_recovery_and_receipts(
     node: str, gateway: Running, publisher: PushPublisher
 ) -> None:
     await publisher.publish_card(make_card(rev=1))
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token())
         assert [card["rev"] for card in (await tab.next("connected"))["data"]["cards"]] == [1]
         subscribed = await tab.next("subscribed")
@@ -126,7 +44,7 @@ async def test_snapshot_publications_recovery_and_receipts(
 
 
 async def test_a_short_token_is_renewed_on_the_living_connection(node: str, gateway: Running) -> None:
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token(seconds=2))
         await tab.next("connected")
         tab.order("token", token=token())
@@ -137,18 +55,18 @@ async def test_a_short_token_is_renewed_on_the_living_connection(node: str, gate
 
 
 async def test_an_expired_token_is_replaced_and_a_forged_one_is_the_end(node: str, gateway: Running) -> None:
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token(seconds=-60))
         assert (await tab.next("error"))["error"]["code"] == 109
         tab.order("token", token=token())
         await tab.next("connected")
-    async with js_tab(node, gateway) as stranger:
+    async with js_tab(node, gateway.url) as stranger:
         stranger.order("connect", token=token(secret=SECRET + "x"))
         assert (await stranger.next("disconnected"))["code"] == 3500
 
 
 async def test_channels(node: str, gateway: Running, publisher: PushPublisher) -> None:
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token())
         await tab.next("subscribed")
         tab.order("subscribe", channel="agent:102")
@@ -160,7 +78,7 @@ async def test_channels(node: str, gateway: Running, publisher: PushPublisher) -
 
 
 async def test_drain_and_the_way_back(node: str, gateway: Running) -> None:
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token())
         await tab.next("connected")
         await gateway.app.state.drain()
@@ -170,7 +88,7 @@ async def test_drain_and_the_way_back(node: str, gateway: Running) -> None:
 async def test_presence_history_and_other_tabs(node: str, gateway: Running, publisher: PushPublisher) -> None:
     for rev in (1, 2, 3):
         await publisher.publish_card(make_card(rev=rev))
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         tab.order("connect", token=token())
         own = (await tab.next("connected"))["client"]
         async with gateway.raw() as other:
@@ -190,7 +108,7 @@ async def test_presence_history_and_other_tabs(node: str, gateway: Running, publ
 async def test_a_board_begun_anew_and_an_end_of_rights(
     node: str, gateway: Running, publisher: PushPublisher, redis: Redis
 ) -> None:
-    async with js_tab(node, gateway) as tab:
+    async with js_tab(node, gateway.url) as tab:
         older = token(role="supervisor")
         tab.order("connect", token=older)
         await tab.next("connected")

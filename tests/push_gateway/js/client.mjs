@@ -1,7 +1,8 @@
 // Drives an unmodified centrifuge-js: orders are JSON lines on stdin, what happens is JSON lines on stdout.
-//   node client.mjs URL
+//   node client.mjs WEBSOCKET_URL                             the WebSocket alone
+//   node client.mjs WEBSOCKET_URL STREAM_URL EMULATION_URL    HTTP streaming where the WebSocket is refused
 // Orders: {"do":"connect","token":…} {"do":"token","token":…} (the next getToken answers with it) {"do":"kill"} (cut
-// the TCP connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"presence","channel":…}
+// the connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"presence","channel":…}
 // {"do":"history","channel":…,"options":…}
 import { createInterface } from "node:readline";
 import { Centrifuge } from "centrifuge";
@@ -17,9 +18,24 @@ class Remembered extends WebSocket {
   }
 }
 
+// The network under the streams: `kill` takes it away from all requests that run.
+let network = new AbortController();
+const cuttableFetch = (url, options) =>
+  fetch(url, { ...options, signal: AbortSignal.any([options.signal, network.signal]) });
+
+const [websocketUrl, streamUrl, emulationEndpoint] = process.argv.slice(2);
+const endpoint = streamUrl
+  ? [
+      { transport: "websocket", endpoint: websocketUrl },
+      { transport: "http_stream", endpoint: streamUrl },
+    ]
+  : websocketUrl;
+
 let token = "";
-const client = new Centrifuge(process.argv[2], {
+const client = new Centrifuge(endpoint, {
   websocket: Remembered,
+  fetch: cuttableFetch,
+  ...(emulationEndpoint && { emulationEndpoint }),
   getToken: async () => {
     say("getToken");
     return token;
@@ -29,7 +45,9 @@ const client = new Centrifuge(process.argv[2], {
 });
 
 client.on("connecting", ({ code, reason }) => say("connecting", { code, reason }));
-client.on("connected", ({ client: id, data }) => say("connected", { client: id, data }));
+client.on("connected", ({ client: id, transport, data }) =>
+  say("connected", { client: id, transport, data }),
+);
 client.on("disconnected", ({ code, reason }) => say("disconnected", { code, reason }));
 client.on("error", ({ error }) => say("error", { error }));
 client.on("subscribed", ({ channel, wasRecovering, recovered, streamPosition }) =>
@@ -48,7 +66,11 @@ const orders = {
   token: (order) => {
     token = order.token;
   },
-  kill: () => socket._socket.destroy(),
+  kill: () => {
+    socket._socket?.destroy();
+    network.abort();
+    network = new AbortController();
+  },
   rpc: async ({ method, data }) => say("rpc", { result: (await client.rpc(method, data)).data }),
   presence: async ({ channel }) =>
     say("presence", { clients: (await client.presence(channel)).clients, stats: await client.presenceStats(channel) }),
