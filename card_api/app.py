@@ -36,6 +36,7 @@ from card_api.cards.query import CardQuery
 from card_api.cards.render import Site
 from card_api.cards.router import cards_router
 from card_api.cards.service import CardService
+from card_api.centrifugo.wiring import push_backend
 from card_api.customers.bulk.service import CONNECTIONS, BulkLoads
 from card_api.customers.bulk_router import bulk_router
 from card_api.customers.service import CustomerService
@@ -73,7 +74,6 @@ from card_api.webhooks.service import WebhookService
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
-from shared.push import PushPublisher
 from shared.settings import Settings
 
 _TAGS = [
@@ -146,7 +146,8 @@ async def card_api(
         keys = ApiKeyService(ApiKeyRepository(engine), now)
         audit = AuditService(AuditRepository(engine))
         gatherer = Gatherer(lookup, build_sources(settings, metrics), KeyRepository(engine))
-        cards = CardService(PushPublisher(redis), gatherer, lambda: directory.current, site, metrics, now)
+        push = push_backend(settings, redis, auth_secret, now)
+        cards = CardService(push.publisher, gatherer, lambda: directory.current, site, metrics, now)
         again = Again(redis, cards)
         directory.on_change(cards.agents_changed)
         consumer = CallConsumer(
@@ -177,7 +178,7 @@ async def card_api(
         loads = BulkLoads(create_engine(database_url, CONNECTIONS), outbox)
         app = _application(
             settings.allowed_origins,
-            health_router(HealthService(engine, redis, migrations.newest()), metrics),
+            health_router(HealthService(engine, redis, migrations.newest(), push.checks), metrics),
             auth_router(auth, access),
             api_keys_router(keys, access),
             cards_router(query, access),
@@ -202,6 +203,7 @@ async def card_api(
             webhooks_router(hooks, access),
             *customers(engine, audit, access, outbox, idempotency, redis, settings.country, now),
             pbx_router(links, FloorService(redis, links), access),
+            *push.routers,
         )
         warm_up = partial(lookup.warm_up, lookup_repository.connections)
         try:
@@ -216,9 +218,11 @@ async def card_api(
                 ingest.run,
                 hook_book.run,
                 again.run,
+                *push.runs,
             ):
                 yield app
         finally:
+            await push.close()
             await trials.close()
             await loads.close()
             await cards.close()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import TomlConfigSettingsSource
@@ -234,15 +235,27 @@ class PushSettings(Section):
     )
     centrifugo_url: str = Field("http://127.0.0.1:8000", description="where Centrifugo's server API answers")
     centrifugo_secret: SecretStr | None = Field(
-        None, description="the key of that API, and what Centrifugo says to the card API, at least 32 characters"
+        None,
+        description="the key of that API, and what Centrifugo says to the card API, at least 32 characters",
     )
 
     @field_validator("centrifugo_url")
     @classmethod
     def _centrifugo_address(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[^/?#\s]+/?", value):
-            raise ValueError("is no address of a server: write it like http://centrifugo:8000, without a path")
+            raise ValueError(
+                "is no address of a server: write it like http://centrifugo:8000, without a path"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _centrifugo_has_its_secret(self) -> Self:
+        if self.backend == "centrifugo" and self.centrifugo_secret is None:
+            raise ValueError(
+                "backend is centrifugo, but centrifugo_secret is missing: openssl rand -hex 32 makes one; write "
+                "it into Centrifugo's configuration (docs/centrifugo.md)"
+            )
+        return self
 
     @field_validator("centrifugo_secret")
     @classmethod

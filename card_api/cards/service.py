@@ -24,7 +24,7 @@ from card_api.sources.gather import Gathered, Gatherer
 from shared.contracts.call import Call, CallState, CallUpdate, Direction
 from shared.contracts.card import Card, CardState, SourceStatus
 from shared.observability import logger
-from shared.push import PushPublisher
+from shared.push import CardPublisher
 from shared.revision import parts
 
 # A look-up takes a millisecond. Waiting this long for it before the first card saves the screen a flash of "unknown
@@ -46,7 +46,7 @@ class CardService:
 
     def __init__(
         self,
-        publisher: PushPublisher,
+        publisher: CardPublisher,
         gatherer: Gatherer,
         directory: Callable[[], Directory],
         site: Site,

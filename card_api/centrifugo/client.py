@@ -123,7 +123,8 @@ class Centrifugo:
 
 def sentence(refusal: Refusal) -> str:
     """A refusal in words."""
-    return f"Centrifugo refuses it: {refusal.message} ({refusal.code}). Its configuration differs from docs/centrifugo.md."
+    said = f"{refusal.message} ({refusal.code})"
+    return f"Centrifugo refuses it: {said}. Compare its configuration with docs/centrifugo.md."
 
 
 def _refusal(reply: Any) -> Refusal | None:

@@ -1,7 +1,6 @@
 """Who brings cards to the tabs, by the settings."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +20,10 @@ from shared.push import CardPublisher, DeskReader, PushPublisher
 from shared.settings import Settings
 
 
+async def _nothing_to_close() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class PushBackend:
     """`publisher` for the cards; the routers, tasks and checks that come with it."""
@@ -29,18 +32,17 @@ class PushBackend:
     routers: tuple[APIRouter, ...] = ()
     runs: tuple[Callable[[], Awaitable[None]], ...] = ()
     checks: Mapping[str, Callable[[], Awaitable[Check]]] = field(default_factory=dict)
+    close: Callable[[], Awaitable[None]] = _nothing_to_close
 
 
-@asynccontextmanager
-async def push_backend(
+def push_backend(
     settings: Settings, redis: Redis, auth_secret: str, now: Callable[[], datetime]
-) -> AsyncIterator[PushBackend]:
+) -> PushBackend:
     """Our own gateway, or Centrifugo."""
     desks = PushPublisher(redis)
     secret = settings.push.centrifugo_secret
     if settings.push.backend == "gateway" or secret is None:
-        yield PushBackend(desks)
-        return
+        return PushBackend(desks)
     centrifugo = Centrifugo(settings.push.centrifugo_url, secret.get_secret_value())
     outbox = Outbox(centrifugo)
     catch_up = CatchUp(DeskReader(redis), outbox)
@@ -53,14 +55,15 @@ async def push_backend(
         except CentrifugoAway as error:
             return Check(ok=False, detail=str(error))
 
-    runs = [outbox.run, Orders(redis, outbox).run, *([tokens.ring.run] if tokens.ring else [])]
-    try:
-        yield PushBackend(
-            CentrifugoPublisher(desks, outbox),
-            (centrifugo_router(proxy, secret.get_secret_value()),),
-            tuple(runs),
-            {"centrifugo": answers},
-        )
-    finally:
+    async def close() -> None:
         await catch_up.close()
         await centrifugo.close()
+
+    rings = () if tokens.ring is None else (tokens.ring.run,)
+    return PushBackend(
+        CentrifugoPublisher(desks, outbox),
+        (centrifugo_router(proxy, secret.get_secret_value()),),
+        (outbox.run, Orders(redis, outbox).run, *rings),
+        {"centrifugo": answers},
+        close,
+    )

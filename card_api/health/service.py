@@ -1,7 +1,7 @@
 """Is this process fit to serve? Each part says so with a reason."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import time
 from typing import cast
 
@@ -33,19 +33,29 @@ class Readiness(BaseModel):
 
 
 class HealthService:
-    """`expected_revision`: of the schema this code was written for."""
+    """`expected_revision`: of the schema this code was written for. `more`: of parts not always there."""
 
-    def __init__(self, engine: AsyncEngine, redis: Redis, expected_revision: str | None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        redis: Redis,
+        expected_revision: str | None,
+        more: Mapping[str, Callable[[], Awaitable[Check]]],
+    ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._redis = redis
         self._expected = expected_revision
+        self._more = more
 
     async def readiness(self) -> Readiness:
-        names = ("postgresql", "redis", "calls")
-        results = await asyncio.gather(
-            _guarded(self._postgresql), _guarded(self._redis_answers), _guarded(self._calls)
-        )
-        checks = dict(zip(names, results, strict=True))
+        looks = {
+            "postgresql": self._postgresql,
+            "redis": self._redis_answers,
+            "calls": self._calls,
+            **self._more,
+        }
+        results = await asyncio.gather(*(_guarded(look) for look in looks.values()))
+        checks = dict(zip(looks, results, strict=True))
         return Readiness(ready=all(check.ok for check in results), checks=checks)
 
     async def backlog(self) -> int | None:
