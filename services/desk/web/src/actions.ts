@@ -78,7 +78,12 @@ export async function perform(url: string, action: CardAction, token: string, bo
   try {
     response = await fetch(url, {
       method: action.method,
-      headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+      headers: {
+        "content-type": "application/json",
+        authorization: `Bearer ${token}`,
+        // Of two tabs that act on the same card the first wins.
+        ...(action.if_match ? { "if-match": action.if_match } : {}),
+      },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });

@@ -175,6 +175,7 @@ export interface CardAction {
   name: string;
   method: string;
   url: string;
+  if_match: string | null;
 }
 
 export interface Card {

@@ -7,12 +7,11 @@
  * card whatever was heard; a snapshot replaces everything. A card in which something is typed and not sent is closed as
  * any other, but stays until it is sent or thrown away.
  */
-import type { Card, CloseReason, DeskSnapshot } from "./contract.ts";
+import type { Card, DeskSnapshot } from "./contract.ts";
+import { newest, RECENT_MAX, recentCall, type RecentCall } from "./recent.ts";
 
 // Long enough to look up from the keyboard and read one sentence, short enough not to pile up.
 export const CLOSING_MS = 6_000;
-// What a glance takes in; the whole history is on the server.
-export const RECENT_MAX = 8;
 // More calls than the gateway keeps in a channel's history, so no replay is older than our memory of it.
 export const SEEN_MAX = 500;
 // Below this the difference between the clocks is mostly the way of the message, and both are kept by NTP.
@@ -30,13 +29,6 @@ function replaces(rev: number, known: number): boolean {
 export interface Shown {
   readonly card: Card;
   readonly leavesAt: number | null;
-}
-
-/** A call that left the screen. `reason` null: how it ended was not heard here. */
-export interface RecentCall {
-  readonly card: Card;
-  readonly reason: CloseReason | null;
-  readonly at: number;
 }
 
 export interface Desk {
@@ -58,6 +50,8 @@ export type Message =
   | { kind: "connected"; at: number; snapshot: DeskSnapshot; missed: readonly Card[] }
   | { kind: "cards"; at: number; cards: readonly Card[] }
   | { kind: "kept"; at: number; calls: readonly string[] }
+  /** Calls of before this page, from what was kept or from the record. */
+  | { kind: "past"; at: number; calls: readonly RecentCall[] }
   | { kind: "tick"; at: number };
 
 export const EMPTY: Desk = { shown: [], recent: [], seen: new Map(), kept: new Set(), clockOffset: 0 };
@@ -70,6 +64,8 @@ export function reduce(desk: Desk, message: Message): Desk {
       return leave(latest(message.cards).reduce((d, card) => apply(d, card, message.at), desk), message.at);
     case "kept":
       return keep(desk, message.at, new Set(message.calls));
+    case "past":
+      return { ...desk, recent: newest([...desk.recent, ...message.calls]) };
     case "tick":
       return leave(desk, message.at);
   }
@@ -145,9 +141,9 @@ function unheard(card: Card): Card {
   return { ...card, state: "closed", close_reason: null };
 }
 
-function addRecent(recent: readonly RecentCall[], card: Card, at: number): RecentCall[] {
-  const others = recent.filter((call) => call.card.call_id !== card.call_id);
-  return [{ card, reason: card.state === "closed" ? card.close_reason : null, at }, ...others].slice(0, RECENT_MAX);
+/** What left the screen is on top, also when its end came late. */
+function addRecent(recent: readonly RecentCall[], card: Card, at: number): readonly RecentCall[] {
+  return [recentCall(card, at), ...recent.filter((call) => call.call_id !== card.call_id)].slice(0, RECENT_MAX);
 }
 
 function remember(seen: ReadonlyMap<string, number>, card: Card): Map<string, number> {
@@ -178,4 +174,14 @@ export function conversations(desk: Desk): Card[] {
 
 export function ringing(desk: Desk): Card[] {
   return onScreen(desk).filter((card) => card.state === "ringing");
+}
+
+/**
+ * For how many seconds at most the desk may sound for what rings; 0: it is silent. Who talks hears a second call in the
+ * phone, and a chime over the voice of a customer helps nobody.
+ */
+export function ringSeconds(desk: Desk, now: number): number {
+  if (conversations(desk).some((card) => card.state === "answered")) return 0;
+  const calls = ringing(desk).filter((card) => card.call.direction !== "outbound");
+  return Math.max(0, ...calls.map((card) => (Date.parse(card.expires_at) - now - desk.clockOffset) / 1000));
 }

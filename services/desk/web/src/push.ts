@@ -2,6 +2,7 @@
 import { Centrifuge, UnauthorizedError } from "centrifuge";
 import { asCard, asSnapshot, type Card } from "./contract.ts";
 import type { Message } from "./desk-state.ts";
+import type { SignInEnd } from "./session.ts";
 
 /**
  * `connecting`: the first try; `reconnecting`: it was lost or did not come about, and the SDK tries again by itself;
@@ -12,8 +13,8 @@ export type Link = "connecting" | "connected" | "reconnecting" | "stopped";
 export interface PushEvents {
   link(link: Link): void;
   message(message: Message): void;
-  /** The token is no good any more, and no new one was to be had. */
-  unauthorised(): void;
+  /** The sign-in is over: the token is no good any more and no new one was to be had, or the server said so. */
+  ended(why: SignInEnd): void;
 }
 
 export interface TokenSource {
@@ -29,6 +30,9 @@ const RECONNECT_MAX_MS = 5_000;
 const RECONNECT_MIN_MS = 300;
 // The SDK's own "unauthorized", the gateway's error of that name, and its close code "invalid token".
 const NO_TOKEN_CODES = [1, 101, 3500];
+// shared/push_control.py. Of its other codes, 4000 and 4001, the SDK makes a new connection, for which the gateway wants
+// a new token; whether there is one to be had the API says.
+const ENDS: Record<number, SignInEnd> = { 4500: "signed_out", 4501: "switched_off" };
 
 export class Push {
   private readonly client: Centrifuge;
@@ -66,7 +70,8 @@ export class Push {
     });
     this.client.on("disconnected", (context) => {
       events.link("stopped");
-      if (NO_TOKEN_CODES.includes(context.code)) events.unauthorised();
+      const why = ENDS[context.code] ?? (NO_TOKEN_CODES.includes(context.code) ? "expired" : null);
+      if (why !== null) events.ended(why);
     });
     // An attempt failed and the SDK makes another: from now on it is no first try any more.
     this.client.on("error", () => {
@@ -85,9 +90,16 @@ export class Push {
 
   /** The receipt behind the ring-to-screen figure, `at` by this tab's clock. Nobody waits for it. */
   shown(card: Card, at: Date): void {
-    this.client
-      .rpc("card.shown", { call_id: card.call_id, rev: card.rev, at: at.toISOString() })
-      .catch(() => undefined);
+    this.receipt("card.shown", card, at);
+  }
+
+  /** The agent looks at it. */
+  opened(card: Card, at: Date): void {
+    this.receipt("card.opened", card, at);
+  }
+
+  private receipt(what: string, card: Card, at: Date): void {
+    this.client.rpc(what, { call_id: card.call_id, rev: card.rev, at: at.toISOString() }).catch(() => undefined);
   }
 
   /**

@@ -7,6 +7,9 @@ export interface Session {
   agent: Agent;
 }
 
+/** Why a sign-in ended by itself: it got too old, the agent signed out elsewhere, may not work here any more. */
+export type SignInEnd = "expired" | "signed_out" | "switched_off";
+
 /** Why a sign-in failed. `detail` is the server's own sentence, where it sent one. */
 export type SignInProblem = "credentials" | "too_many" | "unreachable" | "other";
 
@@ -33,6 +36,13 @@ export async function signIn(apiUrl: string, login: string, password: string): P
 /** A new token for one that is still good. Raises `SignInError`; `credentials` means: sign in again. */
 export async function refresh(apiUrl: string, token: string): Promise<Session> {
   return post(`${apiUrl}/api/v1/auth/refresh`, { headers: { authorization: `Bearer ${token}` } });
+}
+
+/** Ends the sign-in in every tab. Nobody waits for it: this tab is signed out whatever the server says. */
+export function signOut(apiUrl: string, token: string): void {
+  const headers = { authorization: `Bearer ${token}` };
+  // keepalive: it goes out even if the tab closes now.
+  void fetch(`${apiUrl}/api/v1/auth/sign-out`, { method: "POST", headers, keepalive: true }).catch(() => undefined);
 }
 
 async function post(url: string, init: RequestInit): Promise<Session> {

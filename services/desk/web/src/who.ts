@@ -1,5 +1,5 @@
 /** How a caller is called on the screen: one place, so that card, bar, title and list agree. */
-import type { Card } from "./contract.ts";
+import type { Card, Presentation } from "./contract.ts";
 import { isolated } from "./format.ts";
 import type { Texts } from "./i18n/index.ts";
 
@@ -68,7 +68,12 @@ export function hint(card: Card, t: Texts): string | null {
 }
 
 function noNumber(card: Card, t: Texts): string {
-  return card.call.presentation === "unavailable" ? t.unavailableNumber : t.withheldNumber;
+  return missingNumber(card.call.presentation, t);
+}
+
+/** What stands in the place of a number that is not there. */
+export function missingNumber(presentation: Presentation, t: Texts): string {
+  return presentation === "unavailable" ? t.unavailableNumber : t.withheldNumber;
 }
 
 /** When the phone began to ring here, when the conversation began, or when it was over. */

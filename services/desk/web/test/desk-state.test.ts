@@ -5,13 +5,14 @@ import {
   CLOSING_MS,
   EMPTY,
   onScreen,
-  RECENT_MAX,
   reduce,
+  ringSeconds,
   SEEN_MAX,
   conversations,
   type Desk,
   type Message,
 } from "../src/desk-state.ts";
+import { RECENT_MAX } from "../src/recent.ts";
 import { card, iso, T0 } from "./card.ts";
 
 const cards = (...list: Card[]): Message => ({ kind: "cards", at: T0, cards: list });
@@ -24,7 +25,7 @@ const connected = (list: Card[], missed: Card[] = [], server = T0, complete = tr
 });
 const run = (...messages: Message[]): Desk => messages.reduce(reduce, EMPTY);
 const states = (desk: Desk): string[] => onScreen(desk).map((one) => `${one.call_id} ${one.state}`);
-const recents = (desk: Desk): string[] => desk.recent.map((one) => `${one.card.call_id} ${one.reason ?? "unheard"}`);
+const recents = (desk: Desk): string[] => desk.recent.map((one) => `${one.call_id} ${one.reason ?? "unheard"}`);
 
 test("a ring is shown, its answer changes it", () => {
   assert.deepEqual(states(run(cards(card("a", 1)))), ["a ringing"]);
@@ -173,7 +174,7 @@ test("memory stays bounded", () => {
   }
   assert.equal(desk.recent.length, RECENT_MAX);
   assert.equal(desk.seen.size, SEEN_MAX);
-  assert.equal(desk.recent[0]?.card.call_id, `c${SEEN_MAX + 49}`);
+  assert.equal(desk.recent[0]?.call_id, `c${SEEN_MAX + 49}`);
 });
 
 test("any order and any repetition of the same cards gives the same screen", () => {
@@ -192,3 +193,14 @@ function permutations<T>(items: T[]): T[][] {
     permutations([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]),
   );
 }
+
+test("the desk sounds for what rings, as long as it may ring, and not while the agent talks", () => {
+  const ringing = run(cards(card("a", 1)));
+  assert.equal(ringSeconds(ringing, T0), 120);
+  assert.equal(ringSeconds(ringing, T0 + 130_000), 0);
+  const dialled = card("b", 1);
+  assert.equal(ringSeconds(run(cards({ ...dialled, call: { ...dialled.call, direction: "outbound" } })), T0), 0);
+  assert.equal(ringSeconds(run(cards(card("a", 1), card("b", 1, "answered"))), T0), 0);
+  assert.equal(ringSeconds(run(cards(card("a", 1), card("b", 1, "held"))), T0), 120);
+  assert.equal(ringSeconds(reduce(ringing, cards(card("a", 2, "closed", "no_answer"))), T0), 0);
+});

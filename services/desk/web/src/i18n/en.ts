@@ -1,7 +1,7 @@
 import type { ActionProblem } from "../actions.ts";
 import type { CallEndReason, CloseReason, Direction, DoNotCallReason, MatchedBy } from "../contract.ts";
 import type { Link } from "../push.ts";
-import type { SignInProblem } from "../session.ts";
+import type { SignInEnd, SignInProblem } from "../session.ts";
 
 export const en = {
   product: "Callcard",
@@ -14,7 +14,11 @@ export const en = {
     password: "Password",
     submit: "Sign in",
     busy: "Signing in…",
-    expired: "Your sign-in has ended. Sign in again: calls go on, and their cards come back.",
+    ended: {
+      expired: "Your sign-in has ended. Sign in again: calls go on, and their cards come back.",
+      signed_out: "You have signed out in another tab or on another computer. Sign in again to see your calls here.",
+      switched_off: "You have been switched off in Callcard. If that is a mistake, tell your administrator.",
+    } satisfies Record<SignInEnd, string> as Record<SignInEnd, string>,
     problems: {
       credentials: "Login or password is wrong. Check the keyboard layout and Caps Lock.",
       too_many: "Too many attempts. Wait a minute and try again.",
@@ -38,7 +42,13 @@ export const en = {
     stopped: "The server closed the connection.",
     stoppedHint: "Reload the page. If that does not help, tell your administrator.",
     reload: "Reload",
+    pbxDown: (names: string) => `The phone system is not seen: ${names}.`,
+    pbxDownHint: "Your phone may ring without a card. Tell your administrator if this stays.",
+    soundBlocked: "This tab is silent:",
+    soundBlockedHint: "the browser wants a click on the page first.",
+    soundAllow: "Allow the ring",
   },
+  sound: { title: "Ring when a call comes in", on: "Ring on", off: "Ring off" },
 
   desk: "Calls",
   waiting: "Waiting for calls",
@@ -46,7 +56,7 @@ export const en = {
   waitingOffline: "No connection",
   waitingOfflineHint: "Calls still ring on your phone; their cards cannot be shown at the moment.",
   recent: "Recent calls",
-  recentNone: "No calls since this page was opened",
+  recentNone: "No calls yet",
   currentCall: "Current conversation",
 
   state: {
@@ -55,6 +65,7 @@ export const en = {
     answered: "In conversation",
     held: "On hold",
   },
+  openElsewhere: "open in another tab",
   calling: (name: string) => `Call: ${name}`,
   announceRinging: (direction: string, name: string, details: string) => `${direction} call. ${name}. ${details}`,
   announceClosed: (name: string, reason: string) => `${name}: ${reason}`,
@@ -171,6 +182,8 @@ export const en = {
     wrong: "Not this customer?",
     undo: "Not this customer",
     undone: "Taken back",
+    elsewhere: (name: string) => `Chosen in another tab: ${name}`,
+    undoneElsewhere: "Taken back in another tab",
     remember: (number: string) => `Keep ${number} with this customer`,
     remembered: "The number is kept",
   },

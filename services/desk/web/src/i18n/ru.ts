@@ -11,7 +11,11 @@ export const ru: Texts = {
     password: "Пароль",
     submit: "Войти",
     busy: "Входим…",
-    expired: "Вход закончился. Войдите снова: звонки идут, карточки вернутся.",
+    ended: {
+      expired: "Вход закончился. Войдите снова: звонки идут, карточки вернутся.",
+      signed_out: "Вы вышли в другой вкладке или на другом компьютере. Чтобы видеть звонки здесь, войдите снова.",
+      switched_off: "Вам закрыли доступ к Callcard. Если это ошибка, скажите администратору.",
+    },
     problems: {
       credentials: "Неверный логин или пароль. Проверьте раскладку и Caps Lock.",
       too_many: "Слишком много попыток. Подождите минуту и попробуйте снова.",
@@ -35,7 +39,13 @@ export const ru: Texts = {
     stopped: "Сервер закрыл соединение.",
     stoppedHint: "Обновите страницу. Если не поможет, скажите администратору.",
     reload: "Обновить",
+    pbxDown: (names) => `Не видно АТС: ${names}.`,
+    pbxDownHint: "Телефон может звонить без карточки. Если это надолго, скажите администратору.",
+    soundBlocked: "Эта вкладка молчит:",
+    soundBlockedHint: "браузер ждёт щелчка по странице.",
+    soundAllow: "Разрешить звук",
   },
+  sound: { title: "Звук, когда звонят", on: "Звук", off: "Без звука" },
 
   desk: "Звонки",
   waiting: "Ждём звонков",
@@ -43,7 +53,7 @@ export const ru: Texts = {
   waitingOffline: "Нет связи",
   waitingOfflineHint: "Телефон по-прежнему звонит, но показать карточки сейчас нельзя.",
   recent: "Недавние звонки",
-  recentNone: "С открытия страницы звонков не было",
+  recentNone: "Звонков пока не было",
   currentCall: "Текущий разговор",
 
   state: {
@@ -52,6 +62,7 @@ export const ru: Texts = {
     answered: "Разговор",
     held: "На удержании",
   },
+  openElsewhere: "открыта в другой вкладке",
   calling: (name) => `Звонит: ${name}`,
   announceRinging: (direction, name, details) => `${direction} звонок. ${name}. ${details}`,
   announceClosed: (name, reason) => `${name}: ${reason}`,
@@ -166,6 +177,8 @@ export const ru: Texts = {
     wrong: "Не тот клиент?",
     undo: "Не тот клиент",
     undone: "Отменено",
+    elsewhere: (name) => `Выбрано в другой вкладке: ${name}`,
+    undoneElsewhere: "Отменено в другой вкладке",
     remember: (number) => `Запомнить ${number} за этим клиентом`,
     remembered: "Номер записан",
   },

@@ -6,7 +6,7 @@ import type { Texts } from "../i18n/index.ts";
 import { since } from "../who.ts";
 import { icons } from "./icons.ts";
 
-export function band(card: Card, now: number, t: Texts): TemplateResult {
+export function band(card: Card, now: number, openElsewhere: boolean, t: Texts): TemplateResult {
   const closed = card.state === "closed";
   const until = closed && card.call.ended_at ? Date.parse(card.call.ended_at) : now;
   // How long is not known of what never was a conversation, or whose end was not heard.
@@ -15,6 +15,7 @@ export function band(card: Card, now: number, t: Texts): TemplateResult {
     <p class="band">
       ${ICONS[card.state]}<span class="band-state">${word(card, t)}</span>
       ${card.call.direction === "inbound" ? nothing : html`<span class="band-more">${t.direction[card.call.direction]}</span>`}
+      ${openElsewhere && !closed ? html`<span class="band-more">${t.openElsewhere}</span>` : nothing}
       ${timeless ? nothing : html`<span class="band-clock" role="timer" aria-live="off">${clock(until - since(card))}</span>`}
     </p>
   `;

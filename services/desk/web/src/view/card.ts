@@ -32,6 +32,8 @@ export class CallCard extends LitElement {
   @property({ attribute: false }) hands!: Hands;
   /** Something is typed in it and not sent: it goes on to be written in when the call is over. */
   @property({ attribute: false }) kept = false;
+  /** The agent looks at it in another tab of this browser. */
+  @property({ attribute: false }) openElsewhere = false;
 
   // One style sheet for the page, and the parts are within reach of the browser's own tools (find, translate).
   protected override createRenderRoot(): HTMLElement {
@@ -56,7 +58,7 @@ export class CallCard extends LitElement {
     const writing = open || (closed && this.kept);
     return html`
       <article class="card" data-state=${card.state} data-call=${card.call_id} aria-labelledby=${title}>
-        ${band(card, this.now, t)}${closed ? nothing : warnings(card, language, now, t)}
+        ${band(card, this.now, this.openElsewhere, t)}${closed ? nothing : warnings(card, language, now, t)}
         <div class="card-body" data-match=${card.match}>
           ${caller(card, title, t)}
           ${writing && actionOf(card, "identify")

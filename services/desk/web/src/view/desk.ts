@@ -1,30 +1,31 @@
 /** The page: holds the state, gives it to the parts. */
 import { html, LitElement, type TemplateResult } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { repeat } from "lit/directives/repeat.js";
 import { ActionError, actionOf, actionUrl, perform, type ActionName } from "../actions.ts";
 import { announcements } from "../announce.ts";
 import type { Config } from "../config.ts";
 import type { Card } from "../contract.ts";
-import { conversations, EMPTY, onScreen, reduce, ringing, type Desk, type Message } from "../desk-state.ts";
+import { conversations, EMPTY, onScreen, reduce, ringing, ringSeconds, type Desk, type Message } from "../desk-state.ts";
 import { Drafts } from "../drafts.ts";
-import { time } from "../format.ts";
 import { chooseLanguage, texts, type Language, type Texts } from "../i18n/index.ts";
-import { Push, Unauthorised, type Link } from "../push.ts";
-import { refresh, SessionStore, SignInError, type Session } from "../session.ts";
+import { Unauthorised, type Link } from "../push.ts";
+import { fetchPastCalls, RecentStore } from "../recent.ts";
+import { Ringer } from "../ringer.ts";
+import { refresh, SessionStore, SignInError, signOut, type Session, type SignInEnd } from "../session.ts";
+import { Shift } from "../shift.ts";
 import { showInTab } from "../tab.ts";
 import { plainHeadline } from "../who.ts";
-import { bar } from "./bar.ts";
 import type { PaintedEvent } from "./card.ts";
 import type { CandidateList } from "./forms/candidates.ts";
 import type { Hands } from "./forms/form.ts";
-import { icons } from "./icons.ts";
-import { recent } from "./recent.ts";
 import type { SignedInEvent } from "./sign-in.ts";
 import { banner, top } from "./top.ts";
+import { workplace } from "./workplace.ts";
 import "./card.ts";
 import "./sign-in.ts";
 
+// What one tab says of the caller changes the question in the others.
+const SAYS_WHO: readonly ActionName[] = ["identify", "customer"];
 const LANGUAGE_KEY = "callcard.language";
 // The clocks on the page show seconds.
 const TICK_MS = 1_000;
@@ -33,9 +34,11 @@ const TICK_MS = 1_000;
 export class CallcardDesk extends LitElement {
   @property({ attribute: false }) config!: Config;
   @state() private session: Session | null = null;
-  @state() private sessionEnded = false;
+  /** Why the last sign-in is over, if it was not the agent in this tab. */
+  @state() private ended: SignInEnd | null = null;
   @state() private desk: Desk = EMPTY;
   @state() private link: Link = "connecting";
+  @state() private pbxDown: readonly string[] = [];
   @state() private now = Date.now();
   @state() private chosen: string | null = localStorage.getItem(LANGUAGE_KEY);
   /** For screen readers: what rings, at once; what changed, when they are done with their sentence. */
@@ -44,8 +47,14 @@ export class CallcardDesk extends LitElement {
 
   private readonly store = new SessionStore(sessionStorage);
   private readonly drafts = new Drafts(sessionStorage);
-  private readonly hands: Hands = { drafts: this.drafts, act: (card, name, body) => this.act(card, name, body) };
-  private push: Push | null = null;
+  private readonly recents = new RecentStore(sessionStorage);
+  private readonly ringer = new Ringer(localStorage, navigator.locks, () => this.requestUpdate());
+  private readonly hands: Hands = {
+    drafts: this.drafts,
+    act: (card, name, body) => this.act(card, name, body),
+    actsElsewhere: (card) => this.shift?.actsElsewhere(card.call_id) ?? false,
+  };
+  private shift: Shift | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
   private focused: Element | null = null;
 
@@ -68,7 +77,8 @@ export class CallcardDesk extends LitElement {
     clearInterval(this.timer);
     removeEventListener("keydown", this.keydown);
     removeEventListener("beforeunload", this.beforeUnload);
-    this.push?.stop();
+    this.shift?.stop();
+    this.ringer.end();
     super.disconnectedCallback();
   }
 
@@ -78,21 +88,34 @@ export class CallcardDesk extends LitElement {
   }
 
   private begin(session: Session): void {
+    const { login } = session.agent;
     this.keep(session);
-    this.sessionEnded = false;
+    this.ended = null;
     this.desk = EMPTY;
-    this.drafts.open(session.agent.login);
+    this.pbxDown = [];
+    this.drafts.open(login);
     this.link = "connecting";
     const tokens = {
       current: () => this.session?.token ?? "",
       renew: () => this.renew(),
     };
-    this.push = new Push(this.config.pushUrl, tokens, {
+    this.shift = new Shift(this.config, login, tokens, {
       link: (link) => (this.link = link),
       message: (message) => this.receive(message),
-      unauthorised: () => this.end(true),
+      ended: (why) => this.end(why),
+      pbxDown: (down) => (this.pbxDown = down),
+      tabs: () => this.requestUpdate(),
     });
-    this.push.start();
+    this.ringer.begin(login);
+    void this.remember(login);
+  }
+
+  /** The calls of before: as this tab had them, else as the record has them. */
+  private async remember(login: string): Promise<void> {
+    const { shift } = this;
+    const kept = this.recents.load(login);
+    const calls = kept.length > 0 ? kept : await fetchPastCalls(this.config.apiUrl, this.session?.token ?? "");
+    if (shift === this.shift && calls.length > 0) this.receive({ kind: "past", at: Date.now(), calls });
   }
 
   private async signedIn(session: Session): Promise<void> {
@@ -102,20 +125,28 @@ export class CallcardDesk extends LitElement {
     this.querySelector("main")?.focus();
   }
 
-  /** What is typed outlives a sign-in that ended by itself; an agent who signs out leaves nothing behind. */
-  private end(bySystem: boolean): void {
-    this.push?.stop();
-    this.push = null;
+  /**
+   * What is typed outlives a sign-in that got too old; an agent who signs out, here or elsewhere, leaves nothing of a
+   * customer behind but what they typed in another tab.
+   */
+  private end(why: SignInEnd | null): void {
+    this.shift?.stop();
+    this.shift = null;
+    this.ringer.end();
     this.store.clear();
-    if (!bySystem) this.drafts.forget();
+    if (why === null) this.drafts.forget();
+    if (why !== "expired") this.recents.clear();
     this.session = null;
-    this.sessionEnded = bySystem;
+    this.ended = why;
     this.desk = EMPTY;
     this.urgent = this.calm = "";
   }
 
   private signOut(): void {
-    if (!this.drafts.any || confirm(texts(this.language).signOutUnsent)) this.end(false);
+    if (this.drafts.any && !confirm(texts(this.language).signOutUnsent)) return;
+    const token = this.session?.token;
+    this.end(null);
+    if (token !== undefined) signOut(this.config.apiUrl, token);
   }
 
   private keep(session: Session): void {
@@ -140,12 +171,13 @@ export class CallcardDesk extends LitElement {
     const action = actionOf(card, name);
     if (action === null || this.session === null) throw new ActionError("gone");
     const url = actionUrl(action, this.config.apiUrl, location.href);
+    if (SAYS_WHO.includes(name)) this.shift?.acts(card.call_id);
     try {
       const answer = await perform(url, action, this.session.token, body);
       this.receive({ kind: "cards", at: Date.now(), cards: [answer] });
       return answer;
     } catch (error) {
-      if (error instanceof ActionError && error.problem === "signed_out") this.end(true);
+      if (error instanceof ActionError && error.problem === "signed_out") this.end("expired");
       throw error;
     }
   }
@@ -157,6 +189,9 @@ export class CallcardDesk extends LitElement {
     const { urgent, calm } = announcements(before, this.desk, texts(this.language));
     if (urgent !== null) this.urgent = urgent;
     if (calm !== null) this.calm = calm;
+    if (this.session === null) return;
+    this.recents.save(this.session.agent.login, this.desk.recent);
+    this.shift?.tick(message.at, this.desk.shown.map(({ card }) => card.call_id));
   }
 
   /** The keys 1 to 9 pick one of several customers, while nobody types. */
@@ -190,6 +225,9 @@ export class CallcardDesk extends LitElement {
       t.product,
       this.now,
     );
+    this.ringer.ring(ringSeconds(this.desk, this.now));
+    // A conversation opens its card by itself: who sits before this tab looks at it.
+    if (document.hasFocus()) for (const card of conversations(this.desk)) this.shift?.opened(card);
     // A card that another takes the place of is moved in the page, and what is moved loses the focus.
     if (this.focused instanceof HTMLElement && this.focused !== document.activeElement && this.contains(this.focused)) {
       this.focused.focus({ preventScroll: true });
@@ -202,6 +240,8 @@ export class CallcardDesk extends LitElement {
     const head = {
       agent: this.session?.agent ?? null,
       link: this.link,
+      sound: this.ringer.state,
+      toggleSound: () => this.ringer.toggle(),
       language: this.language,
       choose: (language: Language) => this.choose(language),
       signOut: () => this.signOut(),
@@ -225,7 +265,7 @@ export class CallcardDesk extends LitElement {
         <sign-in
           .language=${this.language}
           .apiUrl=${this.config.apiUrl}
-          .expired=${this.sessionEnded}
+          .ended=${this.ended}
           @signed-in=${(event: SignedInEvent) => this.signedIn(event.session)}
         ></sign-in>
       </main>
@@ -233,52 +273,19 @@ export class CallcardDesk extends LitElement {
   }
 
   private workplace(t: Texts): TemplateResult {
-    const cards = onScreen(this.desk);
-    return html`
-      ${banner(this.link, t)}
-      <div class="workplace">
-        <main tabindex="-1" aria-label=${t.desk} @card-painted=${(event: PaintedEvent) => this.painted(event.card)}>
-          ${cards.length === 0
-            ? this.waiting(t)
-            : html`<div class="cards" data-count=${cards.length}>
-                ${repeat(
-                  cards,
-                  (card) => card.call_id,
-                  (card) =>
-                    html`<call-card
-                      .card=${card}
-                      .language=${this.language}
-                      .now=${this.now + this.desk.clockOffset}
-                      .hands=${this.hands}
-                      .kept=${this.desk.kept.has(card.call_id)}
-                    ></call-card>`,
-                )}
-              </div>`}
-        </main>
-        ${recent(this.desk.recent, this.language, t)}
-      </div>
-      ${bar(conversations(this.desk), this.now + this.desk.clockOffset, t)}
-    `;
+    const { desk, link, now, language, hands, pbxDown } = this;
+    const place = {
+      ...{ desk, link, now, language, hands },
+      openElsewhere: (call: string) => this.shift?.openElsewhere(call) ?? false,
+      painted: (event: PaintedEvent) => this.shift?.painted(event.card),
+      touched: this.touched,
+    };
+    return html`${banner({ link, pbxDown, sound: this.ringer.state }, t)} ${workplace(place, t)}`;
   }
 
-  private painted(card: Card): void {
-    this.push?.shown(card, new Date());
-  }
-
-  private waiting(t: Texts): TemplateResult {
-    const [title, advice] =
-      this.link === "connected"
-        ? [t.waiting, t.waitingHint]
-        : this.link === "connecting"
-          ? [t.link.connecting, ""]
-          : [t.waitingOffline, t.waitingOfflineHint];
-    return html`
-      <section class="waiting">
-        <span class="waiting-icon">${icons.waiting}</span>
-        <h1>${title}</h1>
-        <p class="muted">${advice}</p>
-        <p class="waiting-clock">${time(new Date(this.now), this.language)}</p>
-      </section>
-    `;
-  }
+  private readonly touched = (event: Event): void => {
+    const call = (event.target as Element).closest<HTMLElement>("article")?.dataset["call"];
+    const card = onScreen(this.desk).find((one) => one.call_id === call);
+    if (card && card.state !== "closed") this.shift?.opened(card);
+  };
 }

@@ -1,9 +1,9 @@
 /** What left the screen: who, when, how it ended. */
 import { html, nothing, type TemplateResult } from "lit";
-import type { RecentCall } from "../desk-state.ts";
 import { duration, time } from "../format.ts";
 import type { Language, Texts } from "../i18n/index.ts";
-import { headline, number } from "../who.ts";
+import type { RecentCall } from "../recent.ts";
+import { missingNumber } from "../who.ts";
 
 export function recent(calls: readonly RecentCall[], language: Language, t: Texts): TemplateResult {
   return html`
@@ -18,18 +18,17 @@ export function recent(calls: readonly RecentCall[], language: Language, t: Text
   `;
 }
 
-function one({ card, reason, at }: RecentCall, language: Language, t: Texts): TemplateResult {
-  const who = headline(card, t);
-  const shown = number(card);
-  const { answered_at, ended_at } = card.call;
-  const seconds = answered_at && ended_at ? (Date.parse(ended_at) - Date.parse(answered_at)) / 1000 : 0;
-  const when = new Date(ended_at ?? at);
+function one(call: RecentCall, language: Language, t: Texts): TemplateResult {
+  const who = call.name ?? call.number ?? missingNumber(call.presentation, t);
+  const when = new Date(call.at);
   return html`
     <span class="recent-who"><bdi>${who}</bdi></span>
     <time class="recent-time" datetime=${when.toISOString()}>${time(when, language)}</time>
-    ${shown && shown !== who ? html`<span class="recent-number muted">${shown}</span>` : nothing}
+    ${call.number && call.number !== who ? html`<span class="recent-number muted">${call.number}</span>` : nothing}
     <span class="recent-reason muted">
-      ${reason ? t.closed[reason] : t.closedUnheard}${seconds >= 1 ? `, ${duration(seconds, language)}` : ""}
+      ${call.reason ? t.closed[call.reason] : t.closedUnheard}${call.seconds >= 1
+        ? `, ${duration(call.seconds, language)}`
+        : ""}
     </span>
   `;
 }

@@ -1,7 +1,7 @@
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { texts, type Language } from "../i18n/index.ts";
-import { signIn, SignInError, type Session } from "../session.ts";
+import { signIn, SignInError, type Session, type SignInEnd } from "../session.ts";
 
 export class SignedInEvent extends Event {
   constructor(readonly session: Session) {
@@ -13,8 +13,8 @@ export class SignedInEvent extends Event {
 export class SignIn extends LitElement {
   @property({ attribute: false }) language!: Language;
   @property({ attribute: false }) apiUrl!: string;
-  /** The last sign-in ended by itself: say so. */
-  @property({ attribute: false }) expired = false;
+  /** The last sign-in ended by itself: say why. */
+  @property({ attribute: false }) ended: SignInEnd | null = null;
   @state() private busy = false;
   @state() private error: SignInError | null = null;
 
@@ -32,7 +32,7 @@ export class SignIn extends LitElement {
     return html`
       <form class="sign-in" @submit=${this.submit} aria-labelledby="sign-in-title">
         <h1 id="sign-in-title">${t.title}</h1>
-        ${this.expired && !this.error ? html`<p class="notice">${t.expired}</p>` : nothing}
+        ${this.ended && !this.error ? html`<p class="notice" role="status">${t.ended[this.ended]}</p>` : nothing}
         <label for="login">${t.login}</label>
         <input id="login" name="login" autocomplete="username" autocapitalize="none" spellcheck="false" required />
         <label for="password">${t.password}</label>

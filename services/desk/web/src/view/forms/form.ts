@@ -11,6 +11,8 @@ export interface Hands {
   readonly drafts: Drafts;
   /** Sends it and shows the card that comes back. Raises `ActionError`. */
   act(card: Card, name: ActionName, body: object): Promise<Card>;
+  /** Is who is calling being said in another tab just now? */
+  actsElsewhere(card: Card): boolean;
 }
 
 export abstract class CardForm extends LitElement {
@@ -90,6 +92,12 @@ export abstract class CardForm extends LitElement {
   protected sentence(error: ActionError): string {
     const ours = this.t.problems[error.problem];
     return error.problem === "refused" && error.detail ? `${ours} ${error.detail}` : ours;
+  }
+
+  /** Something happened that is not of this form's doing. */
+  protected tell(sentence: string): void {
+    this.error = null;
+    this.done = sentence;
   }
 
   private fields(): (HTMLInputElement | HTMLTextAreaElement)[] {

@@ -1,7 +1,8 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { actionOf } from "../../actions.ts";
-import { number } from "../../who.ts";
+import type { Card } from "../../contract.ts";
+import { number, plainHeadline } from "../../who.ts";
 import { CardForm } from "./form.ts";
 import "./account.ts";
 import "./candidates.ts";
@@ -16,12 +17,32 @@ export class IdentifyCaller extends CardForm {
   @state() private open = false;
   /** The customer who has been given this number here. */
   @state() private given: string | null = null;
+  /** The focus was in here before the last change of who it is. */
+  private within = false;
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     const before = changed.get("card");
-    if (before === undefined || before.match === this.card.match) return;
+    if (before === undefined || sameCaller(before, this.card)) return;
+    if (this.hands.actsElsewhere(this.card)) {
+      const t = this.t.identify;
+      this.tell(this.card.match === "one" ? t.elsewhere(plainHeadline(this.card, this.t)) : t.undoneElsewhere);
+    }
+    if (before.match === this.card.match) return;
+    this.within = this.contains(document.activeElement);
     // Somebody knows now: fold, unless the agent is in the middle of it.
-    this.open = this.contains(document.activeElement) && this.card.match !== "several" && this.typed;
+    this.open = this.within && this.card.match !== "several" && this.typed;
+  }
+
+  /** The keyboard does not get lost in a form that has folded under it. */
+  protected override updated(): void {
+    if (!this.within) return;
+    this.within = false;
+    // The parts of it are updated, and the browser has taken the focus away, in this turn of the event loop.
+    setTimeout(() => {
+      if (document.activeElement?.checkVisibility() === false || document.activeElement === document.body) {
+        this.closest("article")?.querySelector("h2")?.focus();
+      }
+    });
   }
 
   protected override render(): TemplateResult {
@@ -84,4 +105,9 @@ export class IdentifyCaller extends CardForm {
       ${t.remember(shown)}
     </button>`;
   }
+}
+
+function sameCaller(before: Card, after: Card): boolean {
+  const [a, b] = [before.caller, after.caller];
+  return before.match === after.match && a.customer_id === b.customer_id && a.external_id === b.external_id && a.name === b.name;
 }
