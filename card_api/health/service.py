@@ -40,12 +40,12 @@ class HealthService:
         engine: AsyncEngine,
         redis: Redis,
         expected_revision: str | None,
-        more: Mapping[str, Callable[[], Awaitable[Check]]],
+        more: Mapping[str, Callable[[], Awaitable[Check]]] | None = None,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._redis = redis
         self._expected = expected_revision
-        self._more = more
+        self._more = more or {}
 
     async def readiness(self) -> Readiness:
         looks = {
