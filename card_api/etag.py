@@ -1,5 +1,30 @@
 """Entity tags, made and compared (RFC 9110, 8.8.3 and 13.1)."""
 
+from typing import Annotated
+
+from fastapi import Header
+
+# Some dozens of tags; nobody has read more versions.
+_LONGEST = 1000
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=_LONGEST,
+        description="the ETag of what you have read: if it has changed meanwhile, nothing happens",
+        examples=['"3"'],
+    ),
+]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        max_length=_LONGEST,
+        description="the ETag of what you have: if it is still so, the answer is 304 without a body",
+    ),
+]
+
 
 def etag(revision: int) -> str:
     return f'"{revision}"'

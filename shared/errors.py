@@ -1,11 +1,12 @@
 """Errors on the HTTP side as RFC 9457 problem documents with a stable `type`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from shared.observability import logger
@@ -18,7 +19,10 @@ _LONGEST_TEXT = 500
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457. `type` is stable and for programs; `detail` is for people and says what to do."""
+    """RFC 9457. `type` is stable and for programs; `detail` is for people and says what to do. Some types say more, in
+    members of their own."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(examples=["urn:callcard:error:not-found"])
     title: str = Field(examples=["Not found"])
@@ -36,13 +40,19 @@ class Problem(Exception):
     name: str = "bad-request"
     title: str = "Bad request"
 
-    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str, headers: dict[str, str] | None = None, more: Mapping[str, Any] | None = None
+    ) -> None:
+        """`more`: members of the document beyond those that every problem has."""
         super().__init__(detail)
         self.detail = detail
         self.headers = headers
+        self.more = more
 
     def response(self) -> JSONResponse:
-        return _document(self.status, self.name, self.title, self.detail, headers=self.headers)
+        return _document(
+            self.status, self.name, self.title, self.detail, headers=self.headers, more=self.more
+        )
 
 
 class NotFound(Problem):
@@ -160,8 +170,14 @@ def _document(
     detail: str,
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     body = ProblemDocument(
-        type=f"urn:callcard:error:{name}", title=title, status=status, detail=detail, errors=errors
+        type=f"urn:callcard:error:{name}",
+        title=title,
+        status=status,
+        detail=detail,
+        errors=errors,
+        **more or {},
     )
     return JSONResponse(body.model_dump(exclude_none=True), status, headers=headers, media_type=PROBLEM_JSON)

@@ -43,7 +43,8 @@ class Reader(NamedTuple):
 
 
 class CallerPart(NamedTuple):
-    """The part of a card that is about the caller. `address`: how to greet them."""
+    """The part of a card that is about the caller. `address`: how to greet them. `has_number`: the customer is known to
+    have the number they call from."""
 
     match: MatchKind
     caller: CallerProfile
@@ -54,6 +55,7 @@ class CallerPart(NamedTuple):
     orders: tuple[Order, ...] = ()
     notes: tuple[Note, ...] = ()
     links: tuple[Link, ...] = ()
+    has_number: bool = False
 
 
 def caller_part(
@@ -83,7 +85,7 @@ def caller_part(
     if customer is not None:
         return CallerPart(
             MatchKind.ONE,
-            _profile(customer, found, shown, layout),
+            _profile(customer, _found_by(customer, others), found, shown, layout),
             address=_address(customer, found.person),
             candidates=others,
             history=history,
@@ -91,6 +93,7 @@ def caller_part(
             orders=tuple(customer.orders),
             notes=_notes(found.notes, customer.notes),
             links=links(layout, customer, number=number, account=account, call_id=call_id),
+            has_number=_has_number(customer),
         )
     match = MatchKind.SEVERAL if customers else MatchKind.WITHHELD if hidden else MatchKind.NONE
     return CallerPart(
@@ -123,14 +126,32 @@ def stranger(shown: str | None, found: Found | None = None, *, hidden: bool = Fa
     )
 
 
-def _profile(customer: FoundCustomer, found: Found, shown: str | None, layout: Layout) -> CallerProfile:
+def _has_number(customer: FoundCustomer) -> bool:
+    """Our tables say what each number is for, other systems do not."""
+    return customer.matched_by is MatchedBy.NUMBER or (
+        customer.id is not None and customer.purpose is not None
+    )
+
+
+def _found_by(customer: FoundCustomer, others: tuple[Candidate, ...]) -> MatchedBy:
+    """Who alone has the number is known by it, whatever was said besides: to take that back would change nothing. An
+    agent who names who speaks for them has picked nobody."""
+    by_agent = customer.matched_by is MatchedBy.AGENT
+    return (
+        MatchedBy.NUMBER if by_agent and not others and customer.purpose is not None else customer.matched_by
+    )
+
+
+def _profile(
+    customer: FoundCustomer, found_by: MatchedBy, found: Found, shown: str | None, layout: Layout
+) -> CallerProfile:
     category = customer.category
     return CallerProfile(
         customer_id=customer.id,
         source=customer.source,
         external_id=customer.external_id,
         kind=customer.kind,
-        matched_by=customer.matched_by,
+        matched_by=found_by,
         name=customer.name,
         person=found.person,
         display_number=shown,

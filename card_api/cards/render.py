@@ -117,7 +117,15 @@ def render(
         notes=list(part.notes),
         # Nobody fills these yet; said for the reason of `stranger`.
         callbacks=[],
-        actions=actions(call.call_id, call.direction, place.state, part.match, part.caller, other.number),
+        actions=actions(
+            call.call_id,
+            call.direction,
+            place.state,
+            part.match,
+            part.caller,
+            new_number=other.number is not None and not part.has_number,
+            identity=knowledge.found.identity,
+        ),
         links=list(part.links),
         sources=[Source(name=s.name, status=s.status, ms=s.ms) for s in knowledge.sources],
         expires_at=_expires_at(call, place, now),

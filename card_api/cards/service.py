@@ -28,8 +28,8 @@ from shared.push import CardPublisher
 from shared.revision import parts
 
 # A look-up takes a millisecond. Waiting this long for it before the first card saves the screen a flash of "unknown
-# caller"; a database that needs longer patches the card instead. Up to a tenth of a second looks like at once to people;
-# less would have a busy minute publish its cards twice, and so be busier.
+# caller"; a database that needs longer patches the card instead. Up to a tenth of a second looks like at once to
+# people; less would have a busy minute publish its cards twice, and so be busier.
 GRACE_SECONDS = 0.1
 # A look-up in our own tables that failed is tried again with the call's next update, but not more often: the database
 # is having a hard time already.

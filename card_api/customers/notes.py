@@ -6,11 +6,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, or_, select, tuple_
+from sqlalchemy import delete, insert, literal_column, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.customers.models import customers, notes
 from shared.contracts.card import Note
+
+LOGIN = "case when n.author_kind = 'agent' then n.author end"
+AUTHOR = f"coalesce((select a.name from agents a where a.login = {LOGIN}), n.author)"  # noqa: S608 - constants
+"""SQL, of a row `n`: the login if an agent wrote it, and who wrote it as people know them. Names change, so a note
+keeps the login."""
+
+_N = notes.alias("n")
+_NOTES = select(
+    _N.c.id,
+    _N.c.text,
+    literal_column(AUTHOR).label("author"),
+    literal_column(LOGIN).label("login"),
+    _N.c.at,
+    _N.c.call_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,8 @@ async def add_note(connection: AsyncConnection, customer_id: UUID, new: NewNote)
         author_kind=new.author_kind,
         author=new.author,
     )
-    return _note((await connection.execute(statement.returning(*notes.c))).one())
+    id_ = await connection.scalar(statement.returning(notes.c.id))
+    return _note((await connection.execute(_NOTES.where(_N.c.id == id_))).one())
 
 
 async def read_notes(
@@ -39,14 +55,9 @@ async def read_notes(
     same = select(customers.c.id).where(
         or_(customers.c.id == customer_id, customers.c.merged_into == customer_id)
     )
-    statement = (
-        select(notes)
-        .where(notes.c.customer_id.in_(same))
-        .order_by(notes.c.at.desc(), notes.c.id.desc())
-        .limit(limit)
-    )
+    statement = _NOTES.where(_N.c.customer_id.in_(same)).order_by(_N.c.at.desc(), _N.c.id.desc()).limit(limit)
     if after is not None:
-        statement = statement.where(tuple_(notes.c.at, notes.c.id) < tuple_(*after))
+        statement = statement.where(tuple_(_N.c.at, _N.c.id) < tuple_(*after))
     return [_note(row) for row in await connection.execute(statement)]
 
 
@@ -57,4 +68,6 @@ async def delete_note(connection: AsyncConnection, customer_id: UUID, note_id: U
 
 
 def _note(row: Any) -> Note:
-    return Note(id=str(row.id), text=row.text, author=row.author, at=row.at, call_id=row.call_id)
+    return Note(
+        id=str(row.id), text=row.text, author=row.author, login=row.login, at=row.at, call_id=row.call_id
+    )

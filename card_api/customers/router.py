@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.api_keys.repository import ApiKey
@@ -24,7 +24,7 @@ from card_api.customers.schemas import (
 )
 from card_api.customers.search import Filters
 from card_api.customers.service import CustomerService
-from card_api.etag import etag, if_none_match
+from card_api.etag import IfMatch, IfNoneMatch, etag, if_none_match
 from card_api.idempotency.service import Answer, Idempotency, IdempotencyKey
 from card_api.paging import After, cursor, page, read_cursor
 from shared.errors import (
@@ -53,15 +53,6 @@ _ETAG: dict[str, Any] = {
         "ETag": {"description": "the revision, for If-Match and If-None-Match", "schema": {"type": "string"}}
     }
 }
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match",
-        max_length=1000,
-        description="the ETag of what you have read: if it has changed meanwhile, nothing happens",
-        examples=['"3"'],
-    ),
-]
 
 
 def customers_router(
@@ -148,7 +139,7 @@ def customers_router(
     async def get(
         customer_id: UUID,
         key: Reader,
-        none_match: Annotated[str | None, Header(alias="If-None-Match", max_length=1000)] = None,
+        none_match: IfNoneMatch = None,
     ) -> Response:
         customer = await service.get(actor_of(key), customer_id)
         headers = {"ETag": etag(customer.revision), "Cache-Control": "private, no-cache"}

@@ -2,8 +2,12 @@
 
 from urllib.parse import quote
 
+from card_api.etag import etag
 from shared.contracts.call import Direction
 from shared.contracts.card import CallerProfile, CardAction, CardState, MatchedBy, MatchKind
+
+OURS = "callcard"
+"""Source of the customers that agents add."""
 
 
 def actions(
@@ -12,21 +16,28 @@ def actions(
     state: CardState,
     match: MatchKind,
     caller: CallerProfile,
-    number: str | None,
+    *,
+    new_number: bool,
+    identity: int,
 ) -> list[CardAction]:
-    """`number`: E.164, if it is shown. Nothing while it rings: nobody has said anything yet, and a card that rings is
-    to be small. A colleague is nobody's customer."""
+    """`new_number`: there is a number, and the customer is not known to have it. `identity`: the version of what was
+    said of the caller. Nothing while it rings: nobody has said anything yet, and a card that rings is to be small. A
+    colleague is nobody's customer."""
     if direction is Direction.INTERNAL or state is CardState.RINGING:
         return []
-    names = ["identify", "person", "notes"]
-    known = match is MatchKind.ONE
-    if not known or caller.source == "callcard":
-        names.append("customer")
-    # Found otherwise than by the number: it may be one that the customer has not told us yet.
-    if known and number is not None and caller.matched_by is not MatchedBy.NUMBER:
-        names.append("number")
+    seen = etag(identity)
     base = f"/api/v1/cards/{quote(call_id, safe='')}/"
-    able = [CardAction(name=name, method="POST", url=base + name) for name in names]
-    if caller.matched_by is MatchedBy.AGENT:
-        able.append(CardAction(name="undo", method="POST", url=base + "identify"))  # with nothing in it
+
+    def action(name: str, path: str | None = None) -> CardAction:
+        return CardAction(name=name, method="POST", url=base + (path or name), if_match=seen)
+
+    able = [action("identify"), action("person"), CardAction(name="notes", method="POST", url=base + "notes")]
+    known = match is MatchKind.ONE
+    # Whom an agent has added in this call, they may still correct; everybody else is somebody's record already.
+    if not known or (caller.source, caller.external_id) == (OURS, call_id):
+        able.append(action("customer"))
+    if known and new_number:
+        able.append(action("number"))
+    if caller.matched_by is MatchedBy.AGENT or caller.person is not None:
+        able.append(action("undo", "identify"))  # with nothing in it
     return able

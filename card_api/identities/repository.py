@@ -1,11 +1,14 @@
 """All SQL about who was identified, in the transaction of whoever calls."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.expression import text
+
+from card_api.identities.models import VERSION
 
 
 def _statement(sql: str) -> TextClause:
@@ -14,6 +17,29 @@ def _statement(sql: str) -> TextClause:
     return text(sql).bindparams(*(bindparam(name, type_=Uuid) for name in known))
 
 
+class Said(NamedTuple):
+    """What holds of a call, as somebody said. `version`: another one each time it is said otherwise; 0: nobody has said
+    anything. `name`: the customer's; `by`: login, with `by_name` as people know them."""
+
+    version: int = 0
+    customer: UUID | None = None
+    name: str | None = None
+    person: str | None = None
+    account: str | None = None
+    by: str | None = None
+    by_name: str | None = None
+
+
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
+# The lock is taken by a statement of its own: this one must see what was committed while it waited.
+_SAID = text(
+    f"""
+    select {VERSION} as version, i.customer_id as customer, c.name, i.person, i.account, i.by,
+        coalesce(a.name, i.by) as by_name
+    from call_identities i left join customers c on c.id = i.customer_id left join agents a on a.login = i.by
+    where i.call_id = :call_id
+    """  # noqa: S608 - our own words
+)
 # Another customer speaks with another voice: the person stays only with the customer.
 _IDENTIFY = _statement(
     """
@@ -30,7 +56,7 @@ _NAME = _statement(
     insert into call_identities as i (call_id, customer_id, person, by_kind, by)
     values (:call_id, :customer, :person, 'agent', :by)
     on conflict (call_id) do update set
-        person = excluded.person, customer_id = coalesce(excluded.customer_id, i.customer_id),
+        person = excluded.person, customer_id = coalesce(i.customer_id, excluded.customer_id),
         by_kind = excluded.by_kind, by = excluded.by, at = now()
     """
 )
@@ -70,6 +96,13 @@ _ADD_NUMBER = _statement(
 )
 
 
+async def said_of(connection: AsyncConnection, call_id: str) -> Said:
+    """What holds now. Until the transaction ends nobody else says anything of this call."""
+    await connection.execute(_LOCK, {"name": f"callcard identity {call_id}"})
+    row = (await connection.execute(_SAID, {"call_id": call_id})).one_or_none()
+    return Said() if row is None else Said(*row)
+
+
 async def identify(
     connection: AsyncConnection, call_id: str, customer: UUID | None, account: str | None, by: str
 ) -> None:
@@ -86,7 +119,7 @@ async def forget(connection: AsyncConnection, call_id: str) -> None:
 async def name_person(
     connection: AsyncConnection, call_id: str, customer: UUID | None, person: str, by: str
 ) -> None:
-    """In this call this person spoke, for the customer if one is known."""
+    """In this call this person spoke, for the customer if one is known; whom somebody picked stays picked."""
     values = {"call_id": call_id, "customer": customer, "person": person, "by": by}
     await connection.execute(_NAME, values)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path
+from fastapi import APIRouter, Body, Depends, Header, Path
 
 from card_api.agents.directory import Agent
 from card_api.auth.access import Access
@@ -22,6 +22,17 @@ from shared.errors import (
 )
 
 _CallId = Annotated[str, Path(max_length=200, examples=["main-1764000000.12"])]
+
+_IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=1000,
+        description="`if_match` of the card's action: what the agent has seen said of the caller. If somebody else was "
+        "faster, nothing is overwritten, and the 409 says what holds now. Without it the last word counts",
+        examples=['"1764000000000000"'],
+    ),
+]
 
 _WAYS = {
     "a candidate": {"value": {"customer_id": "5f0f6d2e-6c1e-4a57-9d3c-1f7f9a3b2c10"}},
@@ -43,17 +54,20 @@ def identities_router(service: IdentityService, access: Access) -> APIRouter:
 
     @router.post("/identify", operation_id="identifyCaller", summary="Say who is calling, or take it back")
     async def identify(
-        call_id: _CallId, agent: Caller, said: Annotated[Identify, Body(openapi_examples=_WAYS)]
+        call_id: _CallId,
+        agent: Caller,
+        said: Annotated[Identify, Body(openapi_examples=_WAYS)],
+        match: _IfMatch = None,
     ) -> Card:
-        return await service.identify(agent, call_id, said)
+        return await service.identify(agent, call_id, said, match)
 
     @router.post(
         "/person",
         operation_id="nameSpeaker",
         summary="Say which person speaks; who is new joins the customer's people",
     )
-    async def person(call_id: _CallId, agent: Caller, said: PersonSaid) -> Card:
-        return await service.person(agent, call_id, said)
+    async def person(call_id: _CallId, agent: Caller, said: PersonSaid, match: _IfMatch = None) -> Card:
+        return await service.person(agent, call_id, said, match)
 
     @router.post(
         "/notes",
@@ -64,13 +78,13 @@ def identities_router(service: IdentityService, access: Access) -> APIRouter:
         return await service.note(agent, call_id, said.text)
 
     @router.post("/customer", operation_id="addCaller", summary="Make a customer of a caller nobody knew")
-    async def customer(call_id: _CallId, agent: Caller, given: NewCustomer) -> Card:
-        return await service.customer(agent, call_id, given)
+    async def customer(call_id: _CallId, agent: Caller, given: NewCustomer, match: _IfMatch = None) -> Card:
+        return await service.customer(agent, call_id, given, match)
 
     @router.post(
         "/number", operation_id="addCallersNumber", summary="The customer has the number they call from"
     )
-    async def number(call_id: _CallId, agent: Caller, said: NumberSaid) -> Card:
-        return await service.number(agent, call_id, said)
+    async def number(call_id: _CallId, agent: Caller, said: NumberSaid, match: _IfMatch = None) -> Card:
+        return await service.number(agent, call_id, said, match)
 
     return router

@@ -16,7 +16,11 @@ from card_api.customers.actor import Actor, actor_of
 from card_api.customers.locks import lock, lock_by_key
 from card_api.customers.schemas import AccountWrite, CustomerWrite, PhoneWrite
 from card_api.customers.service import CustomerService
+from card_api.etag import etag, if_match
 from card_api.identities import repository
+from card_api.identities.actions import OURS
+from card_api.identities.problems import IdentifiedMeanwhile, UnknownAccount
+from card_api.identities.repository import Said
 from card_api.identities.schemas import Identify, NewCustomer, NumberSaid, PersonSaid
 from card_api.lookup.ranking import the_one
 from card_api.lookup.schemas import FoundCustomer, Question
@@ -25,16 +29,17 @@ from shared.contracts.call import Direction
 from shared.contracts.card import Card, SourceStatus
 from shared.errors import Conflict, Forbidden, NotFound, Unavailable, Unprocessable
 
-OURS = "callcard"
-"""Source of what agents add."""
-
 # Wrap-up takes minutes. Later a call is history, and who it was is for a supervisor to correct.
 WRAP_UP = timedelta(hours=1)
 
 
 class IdentityService:
     """Every method answers with the card as it is then. Raises `NotFound` for a call that was not for the agent,
-    `Forbidden` when it is over for too long, `Conflict` for a call between colleagues."""
+    `Forbidden` when it is over for too long, `Conflict` for a call between colleagues.
+
+    `match`: If-Match, with what the agent's screen says of who was named. If something else has been said since then,
+    the first wins and `IdentifiedMeanwhile` is raised, unless the same is said again; without it the last wins.
+    """
 
     def __init__(
         self,
@@ -50,24 +55,32 @@ class IdentityService:
         self._again = again
         self._now = now
 
-    async def identify(self, agent: Agent, call_id: str, said: Identify) -> Card:
+    async def identify(self, agent: Agent, call_id: str, said: Identify, match: str | None = None) -> Card:
         """It is this customer; or, with nothing said, nobody knows."""
         seen = await self._theirs(agent, call_id)
         found = await self._with_account(said.account) if said.account else seen.found.customers
         async with self._customers.transaction() as connection:
+            before = await repository.said_of(connection, call_id)
             picked = await self._picked(connection, actor_of(agent), seen, said, found)
-            if picked is None and said.account is None:
-                await repository.forget(connection, call_id)
-            else:
-                await repository.identify(connection, call_id, picked, said.account, agent.login)
-            await repository.move_notes(connection, call_id, _id(seen.card), picked)
-            await self._audit(connection, agent, "call.identified", call_id, picked)
+            nobody = picked is None and said.account is None
+            holds = (before.customer, before.account) == (picked, said.account)
+            if not holds or (before.version == 0) is not nobody:
+                _expect(match, before, agent)
+                if nobody:
+                    await repository.forget(connection, call_id)
+                else:
+                    await repository.identify(connection, call_id, picked, said.account, agent.login)
+                await repository.move_notes(connection, call_id, _id(seen.card), picked)
+                await self._audit(connection, agent, "call.identified", call_id, picked)
         return await self._shown(agent, call_id)
 
-    async def person(self, agent: Agent, call_id: str, said: PersonSaid) -> Card:
+    async def person(self, agent: Agent, call_id: str, said: PersonSaid, match: str | None = None) -> Card:
         """This person speaks; whom the customer's people do not have is added to them."""
         seen = await self._theirs(agent, call_id)
         async with self._customers.transaction() as connection:
+            before = await repository.said_of(connection, call_id)
+            if before.person != said.name:
+                _expect(match, before, agent)
             customer = await self._customer(connection, actor_of(agent), seen)
             await repository.name_person(connection, call_id, customer, said.name, agent.login)
             if customer is not None and said.name != seen.card.caller.name:
@@ -88,7 +101,9 @@ class IdentityService:
             await self._audit(connection, agent, "note.added", call_id, customer)
         return await self._shown(agent, call_id)
 
-    async def customer(self, agent: Agent, call_id: str, given: NewCustomer) -> Card:
+    async def customer(
+        self, agent: Agent, call_id: str, given: NewCustomer, match: str | None = None
+    ) -> Card:
         """A caller nobody knew becomes a customer, with the number they call from. Again in the same call: the customer
         is changed. Raises `Conflict` if it is known who calls: identify nobody first, or change that customer."""
         seen = await self._theirs(agent, call_id)
@@ -104,13 +119,17 @@ class IdentityService:
         fields = given.model_dump(exclude={"purpose"})
         write = CustomerWrite(source=OURS, external_id=call_id, phones=phones, **fields)
         async with self._customers.transaction() as connection:
+            before = await repository.said_of(connection, call_id)
+            head = await lock_by_key(connection, OURS, call_id)
             made, _ = await self._customers.upsert(connection, actor_of(agent), write, None)
+            if (str(before.customer), head and head.revision) != (made.id, made.revision):
+                _expect(match, before, agent)
             await repository.identify(connection, call_id, UUID(made.id), None, agent.login)
             await repository.move_notes(connection, call_id, _id(seen.card), UUID(made.id))
             await self._audit(connection, agent, "call.identified", call_id, UUID(made.id))
         return await self._shown(agent, call_id)
 
-    async def number(self, agent: Agent, call_id: str, said: NumberSaid) -> Card:
+    async def number(self, agent: Agent, call_id: str, said: NumberSaid, match: str | None = None) -> Card:
         """The customer has the number they call from; the next call is found by it."""
         seen = await self._theirs(agent, call_id)
         number = _number(seen)
@@ -119,6 +138,7 @@ class IdentityService:
                 "This call has no phone number that could be added: it is hidden, missing, or an extension."
             )
         async with self._customers.transaction() as connection:
+            _expect(match, await repository.said_of(connection, call_id), agent)
             customer = await self._customer(connection, actor_of(agent), seen)
             if customer is None:
                 raise Conflict("Nobody is identified yet: say first who it is (POST …/identify).")
@@ -168,13 +188,13 @@ class IdentityService:
         return None
 
     async def _with_account(self, account: str) -> list[FoundCustomer]:
-        """Everybody who has this contract, by all sources. Raises `NotFound`."""
+        """Everybody who has this contract, by all sources. Raises `UnknownAccount`."""
         gathered = await self._gatherer.all(Question(None, account))
         if gathered.found.customers:
             return gathered.found.customers
         if gathered.own is SourceStatus.FAILED:
             raise Unavailable("Contracts cannot be looked up now: PostgreSQL is away.", {"Retry-After": "2"})
-        raise NotFound(f"No contract {account} is known. Check the number, or ask for the name.")
+        raise UnknownAccount(account)
 
     async def _customer(self, connection: AsyncConnection, actor: Actor, seen: Seen) -> UUID | None:
         """The customer on the card, as one of ours: whom only another system knows is made so. None: nobody, or nobody
@@ -226,6 +246,11 @@ class IdentityService:
     async def _shown(self, agent: Agent, call_id: str) -> Card:
         await self._again.tell(call_id)
         return (await self._query.seen(call_id, agent)).card
+
+
+def _expect(match: str | None, now: Said, agent: Agent) -> None:
+    if match is not None and not if_match(match, etag(now.version)):
+        raise IdentifiedMeanwhile(now, agent.login)
 
 
 def _as_written(found: FoundCustomer, number: str | None) -> dict[str, Any]:

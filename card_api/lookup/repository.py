@@ -3,6 +3,8 @@
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from card_api.customers.notes import AUTHOR, LOGIN
+from card_api.identities.models import VERSION
 from card_api.lookup.merging import with_merged_records
 from card_api.lookup.schemas import PURPOSES, Found, Question
 from shared.db import create_ring_pool
@@ -36,6 +38,10 @@ _RECORD = """
         from categories k where k.code = {0}.category)
 """
 
+_NOTE = f"""
+    'id', n.id, 'text', n.text, 'author', {AUTHOR}, 'login', {LOGIN}, 'at', n.at, 'call_id', n.call_id
+"""
+
 # JSON is built in PostgreSQL: one row, one value, no joins to undo here. Every step is an exact match on an index.
 # $1 number, $2 account, $3 call.
 # said: what somebody said in this call.
@@ -47,7 +53,7 @@ _RECORD = """
 # its rows.
 FIND = f"""
     with said as materialized (
-        select customer_id, person, account from call_identities where call_id = $3
+        select i.customer_id, i.person, i.account, {VERSION} as version from call_identities i where i.call_id = $3
     ),
     hits as materialized (
         select h.id, h.how, h.purpose,
@@ -115,8 +121,7 @@ FIND = f"""
                     'url', o.url, 'source', o.source)), '[]')
                     from (select * from orders where customer_id = any(g.ids)
                           order by ordered_at desc nulls last, id desc limit {_ROWS}) o),
-                'notes', (select coalesce(json_agg(json_build_object(
-                    'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)), '[]')
+                'notes', (select coalesce(json_agg(json_build_object({_NOTE})), '[]')
                     from (select * from notes where customer_id = any(g.ids)
                           order by at desc, id limit {_ROWS}) n)
             )), '[]')
@@ -143,11 +148,11 @@ FIND = f"""
             ) h
         ),
         'notes', (
-            select coalesce(json_agg(json_build_object(
-                'id', n.id, 'text', n.text, 'author', n.author, 'at', n.at, 'call_id', n.call_id)), '[]')
+            select coalesce(json_agg(json_build_object({_NOTE})), '[]')
             from (select * from notes where call_id = $3 order by at desc, id limit {_NOTES_OF_CALL}) n
         ),
         'person', (select person from said),
+        'identity', coalesce((select version from said), 0),
         'do_not_call', (select json_build_object('reason', reason, 'comment', comment, 'by', by, 'at', at)
             from do_not_call where e164 = $1),
         'black_listed', (select json_build_object('reason', reason, 'until', until, 'by', by, 'at', at)

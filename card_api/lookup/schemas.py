@@ -91,6 +91,7 @@ class Found(Contract):
     history: list[PastCall] = Field(default_factory=list)
     notes: list[Note] = Field(default_factory=list, description="written in this call")
     person: str | None = Field(None, description="who speaks, as somebody picked in this call")
+    identity: int = Field(0, description="version of what was said in this call of who it is; 0: nothing")
     do_not_call: DoNotCall | None = None
     black_listed: BlackListed | None = None
 

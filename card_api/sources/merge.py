@@ -80,6 +80,7 @@ def _one(key: Key, group: Sequence[_Said], ours: Mapping[Key, Ours]) -> FoundCus
         return first
     whole = completed(first, others)
     said_by = [said.customer for said in group]
+    by_number = any(c.matched_by is MatchedBy.NUMBER for c in said_by)
     return whole.model_copy(
         update={
             "id": mine.id if mine else known.id if known else None,
@@ -88,7 +89,7 @@ def _one(key: Key, group: Sequence[_Said], ours: Mapping[Key, Ours]) -> FoundCus
             "origins": _origins(whole, first.source, key[0]),
             "matched_by": max((c.matched_by for c in said_by), key=_HOW.index),
             # What the number is for, our tables say of each number; others only have a default.
-            "purpose": mine.purpose if mine else first.purpose,
+            "purpose": mine.purpose if mine else first.purpose if by_number else None,
             "category": _category(whole, said_by),
             "last_talk": mine.last_talk if mine else None,
             "notes": mine.notes if mine else [],

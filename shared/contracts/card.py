@@ -134,7 +134,8 @@ class Note(Contract):
 
     id: str
     text: str
-    author: str
+    author: str = Field(description="name of the agent, or of the system")
+    login: str | None = Field(None, description="of the agent who wrote it; none for a system")
     at: Timestamp
     call_id: str | None = None
 
@@ -236,6 +237,11 @@ class CardAction(Contract):
     name: str
     method: str = "POST"
     url: str
+    if_match: str | None = Field(
+        None,
+        description="send it as If-Match: if another tab or agent has said meanwhile who is calling, nothing is "
+        "overwritten and the answer says who was first",
+    )
 
 
 class Timings(Contract):

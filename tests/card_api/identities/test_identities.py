@@ -1,5 +1,6 @@
 """What agents say from a card, end to end: REST → tables → every screen's desk in Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -59,8 +60,17 @@ class Phone:
         self.client = client
         self.headers = {"Authorization": f"Bearer {token}"}
 
-    async def post(self, what: str, body: dict[str, Any], call_id: str = CALL) -> httpx.Response:
-        return await self.client.post(f"/api/v1/cards/{call_id}/{what}", json=body, headers=self.headers)
+    async def post(
+        self, what: str, body: dict[str, Any], call_id: str = CALL, if_match: str | None = None
+    ) -> httpx.Response:
+        headers = {**self.headers, **({"If-Match": if_match} if if_match else {})}
+        return await self.client.post(f"/api/v1/cards/{call_id}/{what}", json=body, headers=headers)
+
+    async def acts(self, seen: Card, what: str, body: dict[str, Any]) -> httpx.Response:
+        """As a tab that shows this card does."""
+        tag = next(action.if_match for action in seen.actions if action.name == what)
+        assert tag is not None
+        return await self.post(what, body, if_match=tag)
 
     async def does(self, what: str, body: dict[str, Any], call_id: str = CALL) -> Card:
         got = await self.post(what, body, call_id)
@@ -158,8 +168,8 @@ async def test_a_contract_says_who_it_is_and_a_wrong_one_is_refused(
     await send(answered())
     await on_desk(redis, "101", known)
     wrong = await anna.post("identify", {"account": "no-such"})
-    assert wrong.status_code == 404
-    assert "No contract no-such is known" in wrong.json()["detail"]
+    assert (wrong.status_code, wrong.json()["type"]) == (404, "urn:callcard:error:unknown-account")
+    assert "No source knows a contract no-such" in wrong.json()["detail"]
     card = await anna.does("identify", {"account": number})
     assert card.caller.name == name
     assert "number" in [a.name for a in card.actions]
@@ -173,6 +183,71 @@ async def test_a_contract_says_who_it_is_and_a_wrong_one_is_refused(
     assert revision[0] == 2
 
 
+async def test_of_two_tabs_the_first_wins_and_the_other_learns_what_holds(
+    anna: Phone, client: Client, redis: Redis, send: Send, engine: AsyncEngine
+) -> None:
+    await send(answered(number=SHARED_NUMBER))
+    seen = await on_desk(redis, "101", known)
+    one_, other = seen.candidates
+    second = Phone(client, await sign_in(client, "101"))
+    both = await asyncio.gather(
+        anna.acts(seen, "identify", {"customer_id": one_.customer_id}),
+        second.acts(seen, "identify", {"customer_id": other.customer_id}),
+    )
+    won, lost = sorted(both, key=lambda answer: answer.status_code)
+    assert (won.status_code, lost.status_code) == (200, 409)
+    card, problem = Card.model_validate_json(won.content), lost.json()
+    assert problem["type"] == "urn:callcard:error:identified-meanwhile"
+    holds = problem["identity"]
+    assert (holds["customer_id"], holds["by"]) == (card.caller.customer_id, "101")
+    assert problem["detail"].startswith(f"You have said in another tab that it is {card.caller.name}.")
+    # Both tabs are one desk; a retry of what won is no conflict, and changes nothing.
+    again = await anna.acts(seen, "identify", {"customer_id": card.caller.customer_id})
+    assert Card.model_validate_json(again.content).caller == card.caller
+    shown = await on_desk(redis, "101", lambda c: c.match == "one")
+    assert {a.if_match for a in shown.actions if a.name != "notes"} == {holds["if_match"]}
+    # Nobody was added to the wrong customer; who has seen what holds now may correct it.
+    for what, body in (("person", {"name": "Анна"}), ("number", {}), ("customer", {"name": "Новый"})):
+        late = await second.post(what, body, if_match=seen.actions[0].if_match)
+        assert late.status_code == 409, what
+    loser = other if card.caller.customer_id == one_.customer_id else one_
+    corrected = await second.acts(shown, "identify", {"customer_id": loser.customer_id})
+    assert Card.model_validate_json(corrected.content).caller.name == loser.name
+    written = await one(engine, "select count(*) from audit_log where action = 'call.identified'")
+    assert written[0] == 2
+
+
+async def test_of_two_agents_who_add_the_caller_one_does(
+    anna: Phone, dmitry: Phone, redis: Redis, send: Send, engine: AsyncEngine
+) -> None:
+    await send(answered())
+    await on_desk(redis, "101", known)
+    await send(passed_on())
+    seen = await on_desk(redis, "102", known)
+    both = await asyncio.gather(
+        anna.acts(seen, "customer", {"name": "Ковалёв Олег"}),
+        dmitry.acts(seen, "customer", {"name": "Ковалев О."}),
+    )
+    assert sorted(answer.status_code for answer in both) == [200, 409]
+    lost = next(answer.json() for answer in both if answer.status_code == 409)
+    assert lost["detail"].startswith(("Анна Смирнова has said", "Дмитрий Кузнецов has said"))
+    name = await one(engine, "select name, revision from customers where source = 'callcard'")
+    assert tuple(name) == (lost["identity"]["name"], 1)
+
+
+async def test_a_named_person_does_not_make_the_customer_another(
+    anna: Phone, redis: Redis, send: Send
+) -> None:
+    await send(answered(number="+79001112233"))
+    before = await on_desk(redis, "101", known)
+    assert [a.name for a in before.actions] == ["identify", "person", "notes"]
+    card = await anna.does("person", {"name": "Мария"})
+    assert (card.caller.matched_by, card.caller.person) == ("number", "Мария")
+    assert [a.name for a in card.actions] == ["identify", "person", "notes", "undo"]
+    undone = await anna.does("identify", {})
+    assert (undone.caller.person, undone.caller.name) == (None, before.caller.name)
+
+
 async def test_a_call_of_others_or_of_yesterday_is_not_ones_own(
     client: Client, anna: Phone, dmitry: Phone, redis: Redis, send: Send
 ) -> None:
@@ -181,7 +256,7 @@ async def test_a_call_of_others_or_of_yesterday_is_not_ones_own(
     assert (await dmitry.post("notes", {"text": "x"})).status_code == 404
     supervisor = Phone(client, await sign_in(client, "104"))
     card = await supervisor.does("notes", {"text": "от старшего"})
-    assert (card.agent, card.notes[0].author) == ("101", "104")
+    assert (card.agent, card.notes[0].author, card.notes[0].login) == ("101", "Олег Соколов", "104")
     yesterday = datetime.now(UTC) - timedelta(days=1)
     talked = leg("101", "ended", "hangup", answered=3, ended=60)
     old = call("main-9.9", "ended", (talked,), ended_at=yesterday, end_reason="completed", number=STRANGER)
