@@ -22,6 +22,7 @@ from card_api.audit.repository import AuditRepository
 from card_api.audit.router import audit_router
 from card_api.audit.service import AuditService
 from card_api.auth.access import Access
+from card_api.auth.endings import TokenEndings
 from card_api.auth.router import auth_router
 from card_api.auth.service import AuthService
 from card_api.background import running
@@ -74,6 +75,7 @@ from card_api.webhooks.service import WebhookService
 from shared.bus import connect_redis
 from shared.db import create_engine
 from shared.errors import install_error_handlers
+from shared.jwks import Tokens
 from shared.settings import Settings
 
 _TAGS = [
@@ -136,7 +138,7 @@ async def card_api(
     site = site_of(settings, scripts.find)
     redis = connect_redis(redis_url)
     try:
-        agent_repository = AgentRepository(engine)
+        agent_repository = AgentRepository(engine, now)
         hook_book = HookBook(engine)
         outbox = HookOutbox(hook_book)
         call_repository = CallRepository(engine, outbox, now)
@@ -160,9 +162,11 @@ async def card_api(
             await consumer.run()
 
         lifetime = timedelta(minutes=settings.auth.token_minutes)
-        auth = AuthService(agent_repository, directory, redis, auth_secret, lifetime, now)
+        endings = TokenEndings(agent_repository, redis, now)
+        auth = AuthService(agent_repository, directory, endings, redis, auth_secret, lifetime, now)
         gate = KeyGate(keys, settings.api.per_second)
-        access = Access(auth_secret, directory, gate, now)
+        tokens = Tokens(settings.auth, auth_secret)
+        access = Access(tokens.verify, directory, endings, gate, now)
         ingest = IngestService(redis, RecordedCalls(engine), settings.pbx, site.country_of, now)
         links = PbxService(redis)
         idempotency = Idempotency(engine)
@@ -210,6 +214,8 @@ async def card_api(
             async with running(
                 warm_up,
                 directory.run,
+                endings.run,
+                *([tokens.ring.run] if tokens.ring is not None else []),
                 scripts.run,
                 follow_calls,
                 audit.run,

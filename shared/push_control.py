@@ -36,7 +36,9 @@ SIGNED_OUT = Farewell(4500, "signed out")
 SWITCHED_OFF = Farewell(4501, "switched off")
 """The agent may not work with Callcard any more."""
 RIGHTS_CHANGED = Farewell(4000, "rights changed")
-"""Another role, other lines, another password: the same tab goes on with a new token."""
+"""Another role, other lines: the same tab goes on with a new token, for which the old one is still good."""
+PASSWORD_CHANGED = Farewell(4002, "password changed")
+"""The page asks for a new token, does not get one for the old, and has the agent sign in."""
 TOKEN_ENDED = Farewell(4001, "token ended")
 """For a gateway that missed the order and knows only that there was one: the page finds out what for."""
 
@@ -48,6 +50,11 @@ class Disconnect(Contract):
     before: float = Field(description="tokens issued before this moment end: seconds since 1970, UTC")
     code: int = Field(ge=3000, le=4999)
     reason: str = Field(max_length=100, description="a close frame has room for 123 bytes")
+
+    @property
+    def ends_token(self) -> bool:
+        """Is the token good for nothing any more? If not, it still is for asking for one with the new rights."""
+        return self.code != RIGHTS_CHANGED.code
 
 
 async def disconnect(redis: Redis, login: str, farewell: Farewell, now: datetime) -> None:

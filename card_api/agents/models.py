@@ -27,6 +27,8 @@ agents = Table(
     Column("password_hash", Text),
     Column("language", Text),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("tokens_from", moment()),  # older tokens are good for nothing
+    Column("rights_from", moment()),  # older tokens say other rights than these
     Column("created_at", moment(), nullable=False, server_default=text("now()")),
     Column("updated_at", moment(), nullable=False, server_default=text("now()")),
 )

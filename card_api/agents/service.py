@@ -3,20 +3,22 @@
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError
 
 from card_api.agents.directory import Agent, Directory
+from card_api.agents.endings import Ending
 from card_api.agents.phones import publish_phones
-from card_api.agents.repository import AgentRepository
+from card_api.agents.repository import AgentRepository, Saved
 from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS, sentence
 from shared.bus import AGENTS_CHANGED
 from shared.observability import logger
+from shared.push_control import disconnect
 from shared.security import Passwords
 
 # The login is a part of the push channel's name and of tokens.
@@ -34,18 +36,28 @@ class AgentError(Exception):
     """What is wrong with an agent that was to be saved: a sentence for a person."""
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """`new`: was the agent added? `ended`: have tokens ended by it? `told`: do the gateways know that already?"""
+
+    new: bool = False
+    ended: bool = False
+    told: bool = True
+
+
 class AgentService:
-    """`save` is what `callcard agent add` does."""
+    """What `callcard agent` does."""
 
     def __init__(self, repository: AgentRepository, redis: Redis) -> None:
         self._repository = repository
         self._redis = redis
         self._log = logger("agents")
 
-    async def save(self, agent: Agent, password: str | None = None) -> bool:
-        """Create or update an agent and tell everybody; True if new. Raises `AgentError` with what to do instead.
+    async def save(self, agent: Agent, password: str | None = None) -> Done:
+        """Create or update an agent and tell everybody. Raises `AgentError` with what to do instead.
 
-        `password` None keeps the one there is (a new agent then cannot sign in).
+        `password` None keeps the one there is (a new agent then cannot sign in). Another password or role, and being
+        switched off, close the agent's tabs.
         """
         agent = checked(agent)
         password_hash = None
@@ -54,15 +66,27 @@ class AgentService:
                 raise AgentError(f"The password is too short: use at least {_SHORTEST_PASSWORD} characters.")
             password_hash = await asyncio.to_thread(Passwords().hash, password)
         try:
-            new = await self._repository.save(agent, password_hash)
+            saved = await self._repository.save(agent, password_hash)
         except IntegrityError:
             endpoints = ", ".join(endpoint for endpoint, _ in agent.endpoints)
             raise AgentError(
                 f"One of the endpoints ({endpoints}) belongs to another agent. Take it from them first, or say for "
                 "which PBX it is."
             ) from None
+        return await self._told(saved)
+
+    async def switch(self, login: str, active: bool) -> Done:
+        """Switch an agent on, or off: the tabs close, and nobody signs in as that agent. Raises `AgentError`."""
+        return await self._told(_known(login, await self._repository.switch(_login(login), active)))
+
+    async def sign_out(self, login: str) -> Done:
+        """End the agent's sessions, in every tab. Raises `AgentError`."""
+        return await self._told(_known(login, await self._repository.sign_out(_login(login))))
+
+    async def _told(self, saved: Saved) -> Done:
+        told = saved.ending is None or await tell_gateways(self._redis, saved.ending)
         await self.announce()
-        return new
+        return Done(saved.new, saved.ending is not None, told)
 
     async def announce(self) -> None:
         """Tell whoever keeps a copy. Redis away: they read the tables every half a minute anyhow."""
@@ -70,6 +94,28 @@ class AgentService:
             await self._redis.publish(AGENTS_CHANGED, b"")
         except (RedisError, OSError):
             self._log.warning("redis is away: the change of agents takes effect within 30 s")
+
+
+async def tell_gateways(redis: Redis, ending: Ending) -> bool:
+    """Have the agent's tabs closed at once; False if Redis is away: then who follows the tables (`TokenEndings`) does
+    it when it is back."""
+    try:
+        async with asyncio.timeout(_TELL_SECONDS):
+            await disconnect(redis, ending.login, ending.farewell, ending.at)
+    except (RedisError, OSError):  # TimeoutError is one
+        return False
+    return True
+
+
+def _login(text: str) -> str:
+    """As it is kept: `checked`. PostgreSQL's text has no NUL, so no login has one."""
+    return text.strip().lower().replace("\0", "")
+
+
+def _known(login: str, saved: Saved | None) -> Saved:
+    if saved is None:
+        raise AgentError(f"There is no agent {login!r}. callcard agent list shows them.")
+    return saved
 
 
 def checked(agent: Agent) -> Agent:

@@ -12,13 +12,16 @@ from card_api.agents.service import AgentDirectory
 from card_api.api_keys.gate import CHALLENGE, KeyGate
 from card_api.api_keys.scopes import Scope, allows, described
 from card_api.api_keys.service import ApiKey
+from card_api.auth.endings import TokenEndings
 from shared.errors import Forbidden, Unauthorised, Unavailable
-from shared.security import API_KEY_PREFIX, TokenError, verify_token
+from shared.security import API_KEY_PREFIX, TokenClaims, TokenError
+from shared.token_keys import UnknownKeyError
 
 _TOKEN = HTTPBearer(
     scheme_name="agentToken",
     bearerFormat="JWT",
-    description="An agent's token from /api/v1/auth/sign-in",
+    description="An agent's token: from /api/v1/auth/sign-in, or signed by the system that Callcard trusts to sign "
+    "agents in (a CRM)",
     auto_error=False,
 )
 _SCOPES = f"It may do what its scopes say:\n\n{described()}"
@@ -36,13 +39,25 @@ _KEY_HEADER = APIKeyHeader(
 
 
 class Access:
-    """`Depends(access.agent)` gives the agent who is signed in, `Depends(access.scope("lookup"))` the API key."""
+    """`Depends(access.agent)` gives the agent who is signed in, `Depends(access.scope("lookup"))` the API key.
+
+    `verify`: `shared.jwks.Tokens.verify`. What an agent may do the tables say, never the token.
+    """
+
+    token = _TOKEN
+    """Dependency: the agent's token itself, if there is one."""
 
     def __init__(
-        self, secret: str, directory: AgentDirectory, gate: KeyGate, now: Callable[[], datetime]
+        self,
+        verify: Callable[[str, datetime], TokenClaims],
+        directory: AgentDirectory,
+        endings: TokenEndings,
+        gate: KeyGate,
+        now: Callable[[], datetime],
     ) -> None:
-        self._secret = secret
+        self._verify = verify
         self._directory = directory
+        self._endings = endings
         self._gate = gate
         self._now = now
 
@@ -54,12 +69,23 @@ class Access:
                 CHALLENGE,
             )
         try:
-            claims = verify_token(self._secret, bearer.credentials, self._now())
+            claims = self._verify(bearer.credentials, self._now())
+        except UnknownKeyError:
+            raise Unavailable(
+                "The key that signed this token is not known yet and is being looked for. Try again in a moment.",
+                {"Retry-After": "2"},
+            ) from None
         except TokenError as error:
             hint = "Refresh earlier, or sign in again." if error.expired else "Sign in again."
             raise Unauthorised(f"This token is not accepted: {error}. {hint}", CHALLENGE) from None
-        if not self._directory.loaded:
+        if not (self._directory.loaded and self._endings.loaded):
             raise Unavailable("The agents are not known yet: PostgreSQL is away.", {"Retry-After": "2"})
+        if self._endings.ended(claims.login, claims.issued_at):
+            raise Unauthorised(
+                "This token was ended: the agent signed out, was switched off, or has another password. "
+                "Sign in again.",
+                CHALLENGE,
+            )
         agent = self._directory.current.by_login.get(claims.login)
         if agent is None:
             raise Unauthorised("There is no such agent any more, or it was switched off.", CHALLENGE)

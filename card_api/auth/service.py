@@ -1,4 +1,4 @@
-"""Signing in: a password for a token."""
+"""Signing in, a password for a token; and out."""
 
 import asyncio
 import hashlib
@@ -11,12 +11,13 @@ from redis.exceptions import RedisError
 from card_api.agents.directory import Agent
 from card_api.agents.repository import AgentRepository
 from card_api.agents.schemas import AgentView
-from card_api.agents.service import AgentDirectory
+from card_api.agents.service import AgentDirectory, tell_gateways
+from card_api.auth.endings import TokenEndings
 from card_api.auth.schemas import SignedIn, SignIn
 from card_api.database import DATABASE_ERRORS, sentence
-from shared.errors import TooManyRequests, Unauthorised, Unavailable
+from shared.errors import Forbidden, TooManyRequests, Unauthorised, Unavailable
 from shared.observability import logger
-from shared.security import Passwords, issue_token
+from shared.security import Passwords, TokenError, issue_token, verify_token
 
 # Ten guesses in a quarter of an hour are a thousand a day: not enough for any password of eight characters, and more
 # than a tired agent needs. Counted by login and address, so that nobody can lock a colleague out from elsewhere.
@@ -31,6 +32,7 @@ class AuthService:
         self,
         agents: AgentRepository,
         directory: AgentDirectory,
+        endings: TokenEndings,
         redis: Redis,
         secret: str,
         lifetime: timedelta,
@@ -38,6 +40,7 @@ class AuthService:
     ) -> None:
         self._agents = agents
         self._directory = directory
+        self._endings = endings
         self._redis = redis
         self._secret = secret
         self._lifetime = lifetime
@@ -49,6 +52,8 @@ class AuthService:
     async def sign_in(self, given: SignIn, address: str) -> SignedIn:
         """Raises `Unauthorised`, `TooManyRequests`, or `Unavailable` when PostgreSQL or Redis is away."""
         login = given.login.strip().lower()
+        # Tokens that end while the password is being looked at end with this one: it may be the old password.
+        began = self._now()
         key = _guesses_key(login, address)
         try:
             await self._refuse_guesser(key)
@@ -73,13 +78,43 @@ class AuthService:
             raise Unavailable("Nobody can sign in now: Redis is away. Try again in a moment.") from None
         if agent is None:
             raise Unauthorised("The login or the password is wrong.")
-        return self.renew(agent)
+        return self._token(agent, began)
 
-    def renew(self, agent: Agent) -> SignedIn:
-        """A fresh token for somebody who has shown who they are."""
+    def renew(self, agent: Agent, token: str) -> SignedIn:
+        """A fresh token for one of ours that is still good. Raises `Forbidden` for one that another system signed: ours
+        would outlive the session there."""
         now = self._now()
-        token = issue_token(self._secret, agent.login, agent.role, now, self._lifetime)
-        expires_at = datetime.fromtimestamp(int((now + self._lifetime).timestamp()), UTC)
+        try:
+            verify_token(self._secret, token, now)
+        except TokenError:
+            raise Forbidden(
+                "This token was signed by another system, and Callcard does not renew it: ask that system for a new "
+                "one."
+            ) from None
+        return self._token(agent, now)
+
+    async def sign_out(self, agent: Agent) -> None:
+        """End every token of the agent and close every tab. Raises `Unavailable` when PostgreSQL is away; without Redis
+        the tabs close when it is back."""
+        try:
+            saved = await self._agents.sign_out(agent.login)
+        except DATABASE_ERRORS as error:
+            self._log.error("nobody can sign out: postgresql is away", reason=sentence(error))
+            raise Unavailable(
+                "Signing out cannot be written down now: PostgreSQL is away. Try again in a moment.",
+                {"Retry-After": "2"},
+            ) from None
+        if saved is None or saved.ending is None:
+            return
+        self._endings.add(agent.login, saved.ending.at.timestamp())
+        if not await tell_gateways(self._redis, saved.ending):
+            self._log.warning(
+                "redis is away: tabs of who signed out close when it is back", login=agent.login
+            )
+
+    def _token(self, agent: Agent, at: datetime) -> SignedIn:
+        token = issue_token(self._secret, agent.login, agent.role, at, self._lifetime)
+        expires_at = datetime.fromtimestamp(int((at + self._lifetime).timestamp()), UTC)
         return SignedIn(token=token, expires_at=expires_at, agent=AgentView.of(agent))
 
     async def _verify(self, password: str, stored: str | None) -> bool:

@@ -149,8 +149,10 @@ class TestAgents:
         self, client: AsyncClient, token: str, engine: AsyncEngine, redis: Redis
     ) -> None:
         agents = AgentService(AgentRepository(engine), redis)
-        assert await agents.save(Agent(" 105 ", "Новая", "105", endpoints=(("PJSIP/105", None),)), PASSWORD)
-        assert not await agents.save(Agent("105", "Новая", "105", endpoints=(("PJSIP/105", "main"),)))
+        added = Agent(" 105 ", "Новая", "105", endpoints=(("PJSIP/105", None),))
+        assert (await agents.save(added, PASSWORD)).new
+        moved = Agent("105", "Новая", "105", endpoints=(("PJSIP/105", "main"),))
+        assert not (await agents.save(moved)).new
         assert (
             await client.get("/api/v1/me", headers=bearer(await sign_in(client, "105")))
         ).status_code == 200

@@ -18,11 +18,15 @@ from card_api.customers import models as _customers
 from card_api.idempotency import models as _idempotency
 from card_api.identities import models as _identities
 from card_api.metadata import metadata
+from card_api.receipts import models as _receipts
 from card_api.scripts import models as _scripts
 from card_api.webhooks import models as _webhooks
 from services.migrate import upgrade
 
-DECLARED = (_agents, _api_keys, _audit, _calls, _customers, _idempotency, _identities, _scripts, _webhooks)
+DECLARED = (
+    *(_agents, _api_keys, _audit, _calls, _customers, _idempotency, _identities, _receipts, _scripts),
+    _webhooks,
+)
 
 
 async def test_migrations_and_models_agree(engine: AsyncEngine) -> None:

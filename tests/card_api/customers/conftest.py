@@ -19,6 +19,7 @@ from card_api.app import now_utc
 from card_api.audit.repository import AuditRepository
 from card_api.audit.service import AuditService
 from card_api.auth.access import Access
+from card_api.auth.endings import TokenEndings
 from card_api.background import running
 from card_api.body_limit import BodyLimit
 from card_api.customers.wiring import customers
@@ -26,6 +27,8 @@ from card_api.idempotency.service import Idempotency
 from card_api.webhooks.book import HookBook
 from card_api.webhooks.outbox import HookOutbox
 from shared.errors import install_error_handlers
+from shared.jwks import Tokens
+from shared.settings import Settings
 from tests.card_api.conftest import SECRET
 
 CUSTOMERS = "/api/v1/customers"
@@ -56,7 +59,9 @@ async def customers_api(engine: AsyncEngine, redis: Redis) -> AsyncIterator[http
     audit = AuditService(AuditRepository(engine))
     directory = AgentDirectory(AgentRepository(engine), redis)
     keys = KeyGate(ApiKeyService(ApiKeyRepository(engine), now_utc), per_second=10_000)
-    access = Access(SECRET, directory, keys, now_utc)
+    tokens = Tokens(Settings().auth, SECRET)
+    endings = TokenEndings(AgentRepository(engine), redis, now_utc)
+    access = Access(tokens.verify, directory, endings, keys, now_utc)
     outbox = HookOutbox(HookBook(engine))
     for router in customers(engine, audit, access, outbox, Idempotency(engine), redis, "RU", now_utc):
         app.include_router(router, prefix="/api/v1")
