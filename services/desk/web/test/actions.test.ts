@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { ActionError, actionOf, actionUrl, pick, readAnswer, type ActionProblem } from "../src/actions.ts";
 import { card } from "./card.ts";
 
-const NOTES = { name: "notes", method: "POST", url: "/api/v1/cards/main-1/notes" };
+const NOTES = { name: "notes", method: "POST", url: "/api/v1/cards/main-1/notes", if_match: null };
 
 test("only what the card offers", () => {
   const one = { ...card("a", 1), actions: [NOTES] };
