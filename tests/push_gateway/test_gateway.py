@@ -17,6 +17,7 @@ from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 
 from push_gateway import bus, hub
+from push_gateway import gateway as module
 from push_gateway.limits import Limits
 from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
@@ -380,6 +381,23 @@ async def test_drain_sends_every_tab_away_to_come_back(gateway: Running) -> None
         assert await client.closed() == (3001, "shutdown")
     async with gateway.raw() as late:
         assert await late.closed() == (3001, "shutdown")
+
+
+async def test_a_drain_sends_a_few_away_at_a_time_and_says_from_the_beginning_that_it_is_not_ready(
+    gateway: Running, publisher: PushPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DRAIN_TABS_A_SECOND", 20)
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=gateway.http))
+        tabs = [await stack.enter_async_context(start_tab(gateway, f"{n}")) for n in range(12)]
+        assert (await http.get("/readyz")).status_code == 200
+        draining = asyncio.create_task(gateway.app.state.drain())
+        closing = [asyncio.create_task(tab.closed()) for tab in tabs]
+        await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+        assert not draining.done()
+        assert (await http.get("/readyz")).status_code == 503
+        await asyncio.wait({draining}, return_when=asyncio.FIRST_COMPLETED)
+        assert await asyncio.gather(*closing) == [(3001, "shutdown")] * len(tabs)
 
 
 async def test_a_stalled_tab_is_closed_as_slow_and_delays_nobody(
