@@ -10,13 +10,24 @@ export type ActionProblem =
   | "forbidden"
   | "gone"
   | "changed"
+  | "first"
   | "refused"
   | "too_many";
+
+/** What holds of the caller, when somebody else was first: all null if it was taken back. `by`: a login. */
+export interface SaidFirst {
+  name: string | null;
+  person: string | null;
+  account: string | null;
+  by: string | null;
+}
 
 export class ActionError extends Error {
   constructor(
     readonly problem: ActionProblem,
     readonly detail: string | null = null,
+    /** With `first`. */
+    readonly first: SaidFirst | null = null,
   ) {
     super(detail ?? problem);
   }
@@ -45,8 +56,18 @@ export function actionUrl(action: CardAction, apiUrl: string, page: string): str
 /** The card of an answer. Raises `ActionError`. */
 export function readAnswer(status: number, body: unknown): Card {
   if (status >= 200 && status < 300 && isCard(body)) return body;
-  const detail = isObject(body) && typeof body["detail"] === "string" ? body["detail"] : null;
+  const document = isObject(body) ? body : {};
+  const detail = text(document["detail"]);
+  const first = document["identity"];
+  if (status === 409 && isObject(first)) {
+    const { name, person, account, by } = first;
+    throw new ActionError("first", detail, { name: text(name), person: text(person), account: text(account), by: text(by) });
+  }
   throw new ActionError(problemOf(status), detail);
+}
+
+function text(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
 }
 
 function problemOf(status: number): ActionProblem {

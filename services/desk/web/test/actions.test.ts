@@ -46,5 +46,10 @@ test("an answer is the new card, or says why there is none", () => {
       `${status}`,
     );
   }
+  const first = { name: "Анна", account: null, by: "101", if_match: '"7"' };
+  assert.throws(
+    () => readAnswer(409, { detail: "You have said …", identity: first }),
+    { problem: "first", first: { name: "Анна", person: null, account: null, by: "101" } },
+  );
   assert.throws(() => readAnswer(422, { detail: "too long" }), /too long/);
 });

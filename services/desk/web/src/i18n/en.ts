@@ -200,6 +200,12 @@ export const en = {
     discard: "Throw away",
     done: (name: string) => `${name} is a customer now`,
   },
+  /** Somebody else has said meanwhile who is calling. */
+  first: {
+    mine: (what: string) => `Not saved: you chose ${what} in another tab. If that is wrong, choose again.`,
+    colleagues: (what: string) => `Not saved: a colleague has chosen ${what}. If you know better, choose again.`,
+    undone: "Not saved: what was said of this caller has been taken back meanwhile. Choose again.",
+  },
   sending: "Saving…",
   problems: {
     unreachable: "Not saved: the server does not answer. Your text is still here; try again.",
@@ -207,6 +213,7 @@ export const en = {
     forbidden: "Not saved: you cannot change this call any more.",
     gone: "Not saved: the server does not know this call or this customer any more.",
     changed: "Not saved: the card has become another. Look at it and try again.",
+    first: "Not saved: somebody else was first. Look at the card and try again if you know better.",
     refused: "Not saved: the server did not accept it.",
     too_many: "Not saved: too many requests. Wait a moment and try again.",
   } satisfies Record<ActionProblem, string> as Record<ActionProblem, string>,

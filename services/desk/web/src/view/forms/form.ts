@@ -1,9 +1,10 @@
 /** What all forms of a card have in common: what is typed stays, sending says what came of it, one thing at a time. */
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
-import { ActionError, type ActionName } from "../../actions.ts";
+import { ActionError, type ActionName, type SaidFirst } from "../../actions.ts";
 import type { Card } from "../../contract.ts";
 import type { Drafts } from "../../drafts.ts";
+import { isolated } from "../../format.ts";
 import { texts, type Language, type Texts } from "../../i18n/index.ts";
 
 /** What the desk does for the parts of a card. */
@@ -13,6 +14,13 @@ export interface Hands {
   act(card: Card, name: ActionName, body: object): Promise<Card>;
   /** Is who is calling being said in another tab just now? */
   actsElsewhere(card: Card): boolean;
+}
+
+/** Somebody else had said who is calling: the form that lost may not be there any more to say so. */
+export class SaidFirstEvent extends Event {
+  constructor(readonly error: ActionError) {
+    super("said-first", { bubbles: true });
+  }
 }
 
 export abstract class CardForm extends LitElement {
@@ -73,6 +81,7 @@ export abstract class CardForm extends LitElement {
       this.clear(before.flatMap(([field, text]) => (sent.includes(field.name) && field.value === text ? [field] : [])));
     } catch (error) {
       this.error = error instanceof ActionError ? error : new ActionError("refused", String(error));
+      if (this.error.problem === "first") this.dispatchEvent(new SaidFirstEvent(this.error));
     } finally {
       this.busy = false;
       // All parts of the card are updated in this turn of the event loop.
@@ -90,8 +99,16 @@ export abstract class CardForm extends LitElement {
 
   /** Ours in the agent's language; what the server says of a refusal is added. A form may know better. */
   protected sentence(error: ActionError): string {
+    if (error.first) return this.somebodyWas(error.first);
     const ours = this.t.problems[error.problem];
     return error.problem === "refused" && error.detail ? `${ours} ${error.detail}` : ours;
+  }
+
+  private somebodyWas({ name, person, account, by }: SaidFirst): string {
+    const t = this.t.first;
+    const what = name ?? person ?? account;
+    if (what === null) return t.undone;
+    return by === this.card.agent ? t.mine(isolated(what)) : t.colleagues(isolated(what));
   }
 
   /** Something happened that is not of this form's doing. */

@@ -3,7 +3,7 @@ import { customElement, state } from "lit/decorators.js";
 import { actionOf } from "../../actions.ts";
 import type { Card } from "../../contract.ts";
 import { number, plainHeadline } from "../../who.ts";
-import { CardForm } from "./form.ts";
+import { CardForm, type SaidFirstEvent } from "./form.ts";
 import "./account.ts";
 import "./candidates.ts";
 import { CUSTOMER_FIELDS } from "./customer.ts";
@@ -23,9 +23,13 @@ export class IdentifyCaller extends CardForm {
   protected override willUpdate(changed: PropertyValues<this>): void {
     const before = changed.get("card");
     if (before === undefined || sameCaller(before, this.card)) return;
+    const lost = this.error?.problem === "first";
     if (this.hands.actsElsewhere(this.card)) {
       const t = this.t.identify;
-      this.tell(this.card.match === "one" ? t.elsewhere(plainHeadline(this.card, this.t)) : t.undoneElsewhere);
+      // Who tried here as well has been told already, and better.
+      if (!lost) this.tell(this.card.match === "one" ? t.elsewhere(plainHeadline(this.card, this.t)) : t.undoneElsewhere);
+    } else if (lost) {
+      this.error = null;
     }
     if (before.match === this.card.match) return;
     this.within = this.contains(document.activeElement);
@@ -55,7 +59,7 @@ export class IdentifyCaller extends CardForm {
     const shown = this.typed || (!over && (unknown || this.open));
     const id = `identify-${card.call_id}`;
     return html`
-      <section class="identify" data-match=${card.match} aria-label=${t.title}>
+      <section class="identify" data-match=${card.match} aria-label=${t.title} @said-first=${this.lost}>
         <div ?hidden=${over || card.candidates.length === 0 || (!several && !shown)}>
           <candidate-list .card=${card} .language=${language} .hands=${hands}></candidate-list>
         </div>
@@ -77,6 +81,10 @@ export class IdentifyCaller extends CardForm {
       </section>
     `;
   }
+
+  private readonly lost = (event: SaidFirstEvent): void => {
+    this.error = event.error;
+  };
 
   private get typed(): boolean {
     return this.typedIn("account", ...CUSTOMER_FIELDS);
