@@ -82,6 +82,11 @@ class Client:
         """Nothing more will be sent."""
         return self._closing is not None or self._stopped
 
+    @property
+    def close_code(self) -> int:
+        """With which code we said goodbye; 0 if the peer went by itself."""
+        return self._closing.code if self._closing is not None else 0
+
     def push(self, frame: Frame) -> None:
         """Queue a frame. An empty queue takes any one frame, so that a large snapshot always gets through."""
         if self.closing:

@@ -210,7 +210,7 @@ class Connection:
     def _leave(self, channel: str) -> None:
         self._joined.discard(channel)
         self._hub.leave(self.client, channel)
-        self._around.keeper.leave(channel, self.client.id)
+        self._around.keeper.leave(channel, self.client.id, self.client.close_code)
 
     def _lost(self, channel: str) -> None:
         if not self.client.closing:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+from collections.abc import Mapping
 from itertools import islice
 
 from redis.exceptions import RedisError
@@ -33,6 +34,8 @@ class PresenceKeeper:
         self._here: dict[str, dict[str, str]] = {}
         # What Redis has not been told yet, newest wins: (channel, client) -> (login, is it here?).
         self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
+        # The close code of who left a channel last.
+        self._codes: dict[str, int] = {}
         self._turn: list[str] = []
         self._per_slice = 1
         self._wake = asyncio.Event()
@@ -42,7 +45,8 @@ class PresenceKeeper:
         self._untold[channel, client] = (login, True)
         self._wake.set()
 
-    def leave(self, channel: str, client: str) -> None:
+    def leave(self, channel: str, client: str, code: int = 0) -> None:
+        """`code`: with which the connection was closed; 0 if it went by itself."""
         clients = self._here.get(channel, {})
         login = clients.pop(client, None)
         if login is None:
@@ -50,6 +54,7 @@ class PresenceKeeper:
         if not clients:
             del self._here[channel]
         self._untold[channel, client] = (login, False)
+        self._codes[channel] = code
         self._wake.set()
 
     async def run(self) -> None:
@@ -87,7 +92,7 @@ class PresenceKeeper:
     async def _tell(self) -> None:
         while self._untold:
             batch = dict(islice(self._untold.items(), CHANNELS_AT_ONCE * CLIENTS_AT_ONCE))
-            moves = _moves(batch)[:CHANNELS_AT_ONCE]
+            moves = _moves(batch, self._codes)[:CHANNELS_AT_ONCE]
             async with asyncio.timeout(TELL_SECONDS):
                 await self._presence.tell(moves)
             for moved in moves:
@@ -96,9 +101,10 @@ class PresenceKeeper:
                     # What changed while it was being told is told again.
                     if self._untold.get((moved.channel, client)) == (login, here):
                         del self._untold[moved.channel, client]
+        self._codes.clear()
 
 
-def _moves(untold: dict[tuple[str, str], tuple[str, bool]]) -> list[Moved]:
+def _moves(untold: Mapping[tuple[str, str], tuple[str, bool]], codes: Mapping[str, int]) -> list[Moved]:
     """By channel, at most `CLIENTS_AT_ONCE` in each."""
     channels: dict[str, tuple[list[_Who], list[_Who]]] = {}
     moves: list[Moved] = []
@@ -106,8 +112,9 @@ def _moves(untold: dict[tuple[str, str], tuple[str, bool]]) -> list[Moved]:
         here, left = channels.setdefault(channel, ([], []))
         (here if is_here else left).append((client, login))
         if len(here) + len(left) == CLIENTS_AT_ONCE:
-            moves.append(Moved(channel, announces(channel), here, left))
+            moves.append(Moved(channel, announces(channel), here, left, codes.get(channel, 0)))
             del channels[channel]
     return moves + [
-        Moved(channel, announces(channel), here, left) for channel, (here, left) in channels.items()
+        Moved(channel, announces(channel), here, left, codes.get(channel, 0))
+        for channel, (here, left) in channels.items()
     ]

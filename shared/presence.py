@@ -4,11 +4,13 @@ A channel's presence is one sorted set beside its other keys: `<client> <login>`
 the client counts as gone. The process that has the client's connection prolongs it; when the process is killed nobody
 does, and its clients vanish. Redis' clock alone decides, so the clocks of the machines do not matter.
 
-In a channel that announces, `+ <client> <login>` and `- <client> <login>` are published on the channel's bus name.
+In a channel that announces, `+ <client> <login>` and `- <client> <login>` are published on the channel's bus name, and
+who left last is remembered for a day: `<milliseconds since 1970> <close code>`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
@@ -19,24 +21,33 @@ from shared.push import bus_name
 # Twice a prolongation may fail before a living client vanishes.
 PRESENT_SECONDS = 30.0
 
-# ARGV: bus name ('' = nobody is told), milliseconds to live, number of those who are here, these, those who left.
+# Longer than a shift: why nobody saw a call of this morning.
+LEFT_SECONDS = 24 * 3600
+
+# ARGV: bus name ('' = nobody is told), milliseconds to live, close code of who left last, seconds to remember that,
+#       number of those who are here, these, those who left.
 _TELL = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function say(what, who)
   if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], what .. ' ' .. who) end
 end
-local here = tonumber(ARGV[3])
-for i = 4, #ARGV do
-  if i < 4 + here then
+local here, gone = tonumber(ARGV[5]), nil
+for i = 6, #ARGV do
+  if i < 6 + here then
     if redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[i]) == 1 then say('+', ARGV[i]) end
   elseif redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
     say('-', ARGV[i])
+    gone = ARGV[3]
   end
 end
 for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))) do
   redis.call('ZREM', KEYS[1], who)
   say('-', who)
+  gone = gone or '0'
+end
+if gone and ARGV[1] ~= '' then
+  redis.call('SET', KEYS[2], string.format('%.0f %s', now, gone), 'EX', ARGV[4])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
@@ -50,12 +61,22 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Who came into a channel (or is still there) and who left it: (client, login) each."""
+    """Who came into a channel (or is still there) and who left it: (client, login) each. `code`: the WebSocket close
+    code of the one who left last, 0 if it went by itself."""
 
     channel: str
     announce: bool
     here: Sequence[tuple[str, str]] = field(default=())
     left: Sequence[tuple[str, str]] = field(default=())
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """When the last client left a channel, and with which WebSocket close code; 0: it went by itself, or vanished."""
+
+    at: datetime
+    code: int
 
 
 class Presence:
@@ -84,15 +105,32 @@ class Presence:
         pairs = (who.decode().partition(" ") for who in found)
         return {client: login for client, _, login in pairs}
 
+    async def last_left(self, channel: str) -> Left | None:
+        """Who left a channel that announces last; None if nobody did within a day."""
+        raw = await self._link.call("GET", left_key(channel))
+        if raw is None:
+            return None
+        at, _, code = raw.decode().partition(" ")
+        return Left(datetime.fromtimestamp(int(at) / 1000, UTC), int(code))
+
     def _arguments(self, moved: Moved) -> Command:
         bus = bus_name(moved.channel) if moved.announce else ""
         who = [f"{client} {login}" for client, login in (*moved.here, *moved.left)]
-        return (1, presence_key(moved.channel), bus, self._milliseconds, len(moved.here), *who)
+        keys = (presence_key(moved.channel), left_key(moved.channel))
+        return (
+            *(len(keys), *keys, bus, self._milliseconds, moved.code, LEFT_SECONDS, len(moved.here)),
+            *who,
+        )
 
 
 def presence_key(channel: str) -> str:
     """Sorted set: `<client> <login>` -> when it ends, in milliseconds since 1970."""
     return f"{bus_name(channel)}:presence"
+
+
+def left_key(channel: str) -> str:
+    """String: who left last, `<milliseconds since 1970> <close code>`."""
+    return f"{bus_name(channel)}:left"
 
 
 def parse_presence(payload: bytes) -> tuple[str, str, str] | None:

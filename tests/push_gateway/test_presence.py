@@ -102,3 +102,23 @@ async def test_the_announcements_are_what_changed(redis: Redis) -> None:
     assert heard == [b"+ c1 101", b"- c1 101"]
     assert await bus.get_message(timeout=0) is None
     await bus.aclose()
+
+
+async def test_the_last_one_to_leave_is_remembered_with_the_reason(redis: Redis) -> None:
+    reader = Presence(redis)
+    async with keeping(keeper := PresenceKeeper(Presence(redis))):
+        for channel in ("agent:101", "line:support"):
+            keeper.enter(channel, "tab", "101")
+            await becomes(reader, channel, {"tab": "101"})
+            assert await reader.last_left(channel) is None
+            keeper.leave(channel, "tab", 3005)
+            await becomes(reader, channel, {})
+    left = await reader.last_left("agent:101")
+    assert left is not None and left.code == 3005
+    # Nobody asks why nobody listens to a board.
+    assert await reader.last_left("line:support") is None
+    # One that vanished, cleared away by the next that comes.
+    await redis.zadd(presence_key("agent:101"), {"dead 101": 1})
+    await reader.tell([Moved("agent:101", announce=True, here=[("new", "101")])])
+    vanished = await reader.last_left("agent:101")
+    assert vanished is not None and vanished.code == 0 and vanished.at >= left.at
