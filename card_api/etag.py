@@ -1,11 +1,21 @@
 """Entity tags, made and compared (RFC 9110, 8.8.3 and 13.1)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header
 
 # Some dozens of tags; nobody has read more versions.
 _LONGEST = 1000
+
+ETAG: dict[str, Any] = {
+    "headers": {
+        "ETag": {"description": "the version, for If-Match and If-None-Match", "schema": {"type": "string"}}
+    }
+}
+"""For `responses=` of a route whose answer has one."""
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Not changed since the version in If-None-Match"}
+}
 
 IfMatch = Annotated[
     str | None,

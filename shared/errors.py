@@ -137,6 +137,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
+        if isinstance(error.body, bytes):
+            # FastAPI has not read it, as its Content-Type says that it is no JSON.
+            return UnsupportedMediaType(
+                "Bodies are JSON here: send it with Content-Type: application/json."
+            ).response()
         errors = [
             {"field": _legible(".".join(str(p) for p in e["loc"])), "message": _legible(e["msg"])}
             for e in error.errors()[:_MOST_ERRORS]

@@ -142,7 +142,7 @@ def bulk_router(
                     CSV: {"schema": {"type": "string"}},
                 },
             },
-            **problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable),
+            **problem_responses(Unauthorised, Forbidden, Unprocessable, Unavailable),
         },
     )
     async def export(

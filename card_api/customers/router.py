@@ -1,7 +1,7 @@
 """/customers: what CRM teams do with customers, one at a time."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
@@ -24,7 +24,7 @@ from card_api.customers.schemas import (
 )
 from card_api.customers.search import Filters
 from card_api.customers.service import CustomerService
-from card_api.etag import IfMatch, IfNoneMatch, etag, if_none_match
+from card_api.etag import ETAG, NOT_MODIFIED, IfMatch, IfNoneMatch, etag, if_none_match
 from card_api.idempotency.service import Answer, Idempotency, IdempotencyKey
 from card_api.paging import After, cursor, page, read_cursor
 from shared.errors import (
@@ -34,8 +34,6 @@ from shared.errors import (
     PreconditionFailed,
     PreconditionRequired,
     Problem,
-    TooLarge,
-    TooManyRequests,
     Unauthorised,
     Unavailable,
     Unprocessable,
@@ -43,16 +41,10 @@ from shared.errors import (
 )
 from shared.phone import MAX_RAW, normalise
 
-ALWAYS = problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable)
+ALWAYS = problem_responses(Unauthorised, Forbidden, Unprocessable, Unavailable)
 """What any route here may answer."""
-WITH_BODY = problem_responses(Problem, TooLarge)
-"""What a route that takes a body may answer besides: no JSON, too much of it."""
-
-_ETAG: dict[str, Any] = {
-    "headers": {
-        "ETag": {"description": "the revision, for If-Match and If-None-Match", "schema": {"type": "string"}}
-    }
-}
+WITH_BODY = problem_responses(Problem)
+"""What a route that takes a body may answer besides: no JSON."""
 
 
 def customers_router(
@@ -69,7 +61,7 @@ def customers_router(
         summary="Add a customer",
         status_code=201,
         response_model=Customer,
-        responses={201: _ETAG, **WITH_BODY, **problem_responses(Conflict)},
+        responses={201: ETAG, **WITH_BODY, **problem_responses(Conflict)},
     )
     async def create(
         given: Annotated[CustomerWrite, CREATE],
@@ -131,8 +123,8 @@ def customers_router(
         summary="A customer with all that is known",
         response_model=Customer,
         responses={
-            200: _ETAG,
-            304: {"description": "Not changed since the version in If-None-Match"},
+            200: ETAG,
+            **NOT_MODIFIED,
             **problem_responses(NotFound),
         },
     )
@@ -154,8 +146,8 @@ def customers_router(
         summary="Make a customer as its source knows it now: add it, or replace what the source said before",
         response_model=Customer,
         responses={
-            200: {"description": "Replaced, or already so", **_ETAG},
-            201: {"description": "Added", "model": Customer, **_ETAG},
+            200: {"description": "Replaced, or already so", **ETAG},
+            201: {"description": "Added", "model": Customer, **ETAG},
             **WITH_BODY,
             **problem_responses(PreconditionFailed),
         },
@@ -184,7 +176,7 @@ def customers_router(
         summary="Change some fields (JSON merge patch); If-Match says which version is meant",
         response_model=Customer,
         responses={
-            200: _ETAG,
+            200: ETAG,
             **WITH_BODY,
             **problem_responses(NotFound, PreconditionFailed, PreconditionRequired),
         },
@@ -220,7 +212,7 @@ def customers_router(
         operation_id="mergeCustomers",
         summary="These are one customer: all of them show as this one, with what each knows",
         response_model=Customer,
-        responses={200: _ETAG, **WITH_BODY, **problem_responses(NotFound, Conflict)},
+        responses={200: ETAG, **WITH_BODY, **problem_responses(NotFound, Conflict)},
     )
     async def merge(
         customer_id: UUID,
@@ -241,7 +233,7 @@ def customers_router(
         operation_id="unmergeCustomer",
         summary="This is a customer of its own after all",
         response_model=Customer,
-        responses={200: _ETAG, **problem_responses(NotFound, Conflict)},
+        responses={200: ETAG, **problem_responses(NotFound, Conflict)},
     )
     async def unmerge(
         customer_id: UUID, request: Request, key: Writer, idempotency_key: IdempotencyKey = None

@@ -14,7 +14,6 @@ from shared.errors import (
     Forbidden,
     NotFound,
     Problem,
-    TooLarge,
     Unauthorised,
     Unavailable,
     Unprocessable,
@@ -47,7 +46,7 @@ def identities_router(service: IdentityService, access: Access) -> APIRouter:
         prefix="/cards/{call_id}",
         tags=["cards"],
         responses=problem_responses(
-            Problem, Unauthorised, Forbidden, NotFound, Conflict, TooLarge, Unprocessable, Unavailable
+            Problem, Unauthorised, Forbidden, NotFound, Conflict, Unprocessable, Unavailable
         ),
     )
     Caller = Annotated[Agent, Depends(access.agent)]  # noqa: N806 - a type

@@ -20,8 +20,10 @@ async def read_scripts(connection: AsyncConnection) -> list[Script]:
     return [_script(row) for row in rows]
 
 
-async def read_script(connection: AsyncConnection, script_id: UUID) -> Script | None:
-    row = (await connection.execute(select(scripts).where(scripts.c.id == script_id))).one_or_none()
+async def read_script(connection: AsyncConnection, script_id: UUID, *, lock: bool = False) -> Script | None:
+    """`lock`: nobody else changes it until the transaction ends."""
+    statement = select(scripts).where(scripts.c.id == script_id)
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
     return None if row is None else _script(row)
 
 

@@ -1,5 +1,6 @@
 """/scripts: what agents say, by line, queue, category and language."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -8,12 +9,14 @@ from fastapi import APIRouter, Depends, Response
 from card_api.agents.directory import Agent
 from card_api.api_keys.repository import ApiKey
 from card_api.auth.access import Access, actor
+from card_api.etag import ETAG, NOT_MODIFIED, IfMatch, IfNoneMatch, if_none_match
 from card_api.scripts.schemas import Script, ScriptList, ScriptWrite
 from card_api.scripts.service import ScriptService
 from shared.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    PreconditionFailed,
     Unauthorised,
     Unavailable,
     Unprocessable,
@@ -32,6 +35,7 @@ def scripts_router(service: ScriptService, access: Access) -> APIRouter:
     Editor = Annotated[Agent | ApiKey, Depends(access.supervisor_or_key("admin"))]  # noqa: N806 - a type
     missing = problem_responses(NotFound)
     taken = problem_responses(Conflict)
+    changed = problem_responses(PreconditionFailed)
 
     @router.get("", operation_id="listScripts", summary="All scripts", description=_WHO)
     async def list_scripts(who: Editor) -> ScriptList:
@@ -43,28 +47,40 @@ def scripts_router(service: ScriptService, access: Access) -> APIRouter:
         summary="A new script",
         description=_WHO + " It is on the cards of the next calls; other processes have it within seconds.",
         status_code=201,
-        responses=taken,
+        response_model=Script,
+        responses={201: ETAG, **taken},
     )
-    async def add_script(script: ScriptWrite, who: Editor, response: Response) -> Script:
+    async def add_script(script: ScriptWrite, who: Editor) -> Response:
         kept = await service.add(script, actor(who))
-        response.headers["Location"] = f"/api/v1/scripts/{kept.id}"
-        return kept
+        return _answer(kept, 201, {"Location": f"/api/v1/scripts/{kept.id}"})
 
     @router.get(
-        "/{script_id}", operation_id="getScript", summary="One script", description=_WHO, responses=missing
+        "/{script_id}",
+        operation_id="getScript",
+        summary="One script",
+        description=_WHO,
+        response_model=Script,
+        responses={200: ETAG, **NOT_MODIFIED, **missing},
     )
-    async def get_script(script_id: UUID, who: Editor) -> Script:
-        return await service.get(script_id)
+    async def get_script(script_id: UUID, who: Editor, none_match: IfNoneMatch = None) -> Response:
+        script = await service.get(script_id)
+        headers = {"ETag": script.etag, "Cache-Control": "private, no-cache"}
+        if if_none_match(none_match, script.etag):
+            return Response(status_code=304, headers=headers)
+        return _answer(script, 200, headers)
 
     @router.put(
         "/{script_id}",
         operation_id="replaceScript",
         summary="Change a script",
         description=_WHO,
-        responses={**missing, **taken},
+        response_model=Script,
+        responses={200: ETAG, **missing, **taken, **changed},
     )
-    async def replace_script(script_id: UUID, script: ScriptWrite, who: Editor) -> Script:
-        return await service.replace(script_id, script, actor(who))
+    async def replace_script(
+        script_id: UUID, script: ScriptWrite, who: Editor, match: IfMatch = None
+    ) -> Response:
+        return _answer(await service.replace(script_id, script, actor(who), match), 200)
 
     @router.delete(
         "/{script_id}",
@@ -72,9 +88,15 @@ def scripts_router(service: ScriptService, access: Access) -> APIRouter:
         summary="Delete a script",
         description=_WHO,
         status_code=204,
-        responses=missing,
+        responses={**missing, **changed},
     )
-    async def delete_script(script_id: UUID, who: Editor) -> None:
-        await service.remove(script_id, actor(who))
+    async def delete_script(script_id: UUID, who: Editor, match: IfMatch = None) -> None:
+        await service.remove(script_id, actor(who), match)
 
     return router
+
+
+def _answer(script: Script, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        script.to_json(), status, {"ETag": script.etag, **(headers or {})}, media_type="application/json"
+    )

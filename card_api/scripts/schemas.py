@@ -1,5 +1,6 @@
 """Scripts as supervisors and other systems write and read them."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -49,6 +50,11 @@ class Script(Contract):
     language: str | None = None
     text: str
     updated_at: Timestamp
+
+    @property
+    def etag(self) -> str:
+        """Another one for each other document."""
+        return f'"{hashlib.sha256(self.to_json()).hexdigest()[:32]}"'
 
 
 class ScriptList(Contract):

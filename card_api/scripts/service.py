@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from card_api.audit.repository import AuditEntry, write_audit
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS, sentence
+from card_api.etag import if_match
 from card_api.scripts.choice import Place, choose
 from card_api.scripts.choice import Script as Text
 from card_api.scripts.repository import (
@@ -26,7 +27,7 @@ from card_api.scripts.repository import (
 )
 from card_api.scripts.schemas import Script, ScriptWrite
 from card_api.transaction import transaction
-from shared.errors import Conflict, NotFound, Unprocessable
+from shared.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from shared.observability import logger
 from shared.phone import normalise
 
@@ -90,16 +91,20 @@ class ScriptService:
             await self._note(connection, who, "script.created", kept.id)
         return kept
 
-    async def replace(self, script_id: UUID, script: ScriptWrite, who: Who) -> Script:
-        """Raises `NotFound`, and what `add` does."""
+    async def replace(
+        self, script_id: UUID, script: ScriptWrite, who: Who, expected: str | None = None
+    ) -> Script:
+        """`expected`: If-Match. Raises `NotFound`, `PreconditionFailed`, and what `add` does."""
         async with self._changing(script.category) as connection:
+            await _expect(connection, script_id, expected)
             kept = _found(await update_script(connection, script_id, self._row(script)))
             await self._note(connection, who, "script.changed", kept.id)
         return kept
 
-    async def remove(self, script_id: UUID, who: Who) -> None:
-        """Raises `NotFound`."""
+    async def remove(self, script_id: UUID, who: Who, expected: str | None = None) -> None:
+        """Raises `NotFound`, `PreconditionFailed`."""
         async with self._changing(None) as connection:
+            await _expect(connection, script_id, expected)
             if not await delete_script(connection, script_id):
                 raise _unknown()
             await self._note(connection, who, "script.deleted", str(script_id))
@@ -129,6 +134,16 @@ class ScriptService:
         if script.did is not None:
             row["did"] = normalise(script.did, self._country) or script.did
         return row
+
+
+async def _expect(connection: AsyncConnection, script_id: UUID, expected: str | None) -> None:
+    if expected is None:
+        return
+    now = _found(await read_script(connection, script_id, lock=True))
+    if not if_match(expected, now.etag):
+        raise PreconditionFailed(
+            f"The script has changed meanwhile: it is at {now.etag}. Read it again, then change it."
+        )
 
 
 def _found(script: Script | None) -> Script:

@@ -344,6 +344,10 @@ class TestOpenApi:
                 open_to_all = path in ("/api/v1/auth/sign-in", "/api/v1/cti/zammad/{key}")
                 assert bool(names) != open_to_all, path
                 assert ("401" in operation["responses"]) == (path.startswith("/api")), path
+                if "apiKeyHeader" in names:
+                    assert "429" in operation["responses"], path
+                if "application/json" in operation.get("requestBody", {}).get("content", {}):
+                    assert {"413", "415"} <= set(operation["responses"]), path
 
     async def test_another_page_may_call_if_it_is_allowed(self, client: AsyncClient) -> None:
         async def allowed(origin: str) -> str | None:

@@ -115,7 +115,7 @@ async def test_bodies_that_are_no_customers(crm: httpx.AsyncClient) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         assert len(answer.content) < 100_000
     answer = await crm.post(CUSTOMERS, content=raw(peter()), headers={"Content-Type": "text/plain"})
-    assert answer.status_code == 422, "it does not say that it is JSON"
+    assert_problem(answer, 415, "unsupported-media-type")
 
 
 async def test_too_much_is_refused_before_it_is_read(crm: httpx.AsyncClient) -> None:

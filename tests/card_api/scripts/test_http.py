@@ -65,6 +65,27 @@ async def test_a_script_is_kept_changed_and_deleted(
         assert list(await connection.scalars(done)) == ["script.created", "script.changed", "script.deleted"]
 
 
+async def test_what_somebody_else_has_changed_is_not_overwritten(
+    client: AsyncClient, admin: dict[str, str]
+) -> None:
+    made = await add(client, admin)
+    one, tag = f"{SCRIPTS}/{made.json()['id']}", made.headers["etag"]
+    assert (await client.get(one, headers=admin)).headers["etag"] == tag
+    same = await client.get(one, headers={**admin, "If-None-Match": tag})
+    assert (same.status_code, same.content) == (304, b"")
+    first = await client.put(one, json={"text": "A"}, headers={**admin, "If-Match": tag})
+    assert (first.status_code, first.headers["etag"] != tag) == (200, True)
+    late = await client.put(one, json={"text": "B"}, headers={**admin, "If-Match": tag})
+    assert (late.status_code, late.json()["type"]) == (412, "urn:callcard:error:changed-meanwhile")
+    assert first.headers["etag"] in late.json()["detail"]
+    assert (await client.delete(one, headers={**admin, "If-Match": tag})).status_code == 412
+    assert (await client.get(one, headers=admin)).json()["text"] == "A"
+    gone = await client.delete(one, headers={**admin, "If-Match": first.headers["etag"]})
+    assert gone.status_code == 204
+    missing = await client.put(one, json={"text": "B"}, headers={**admin, "If-Match": "*"})
+    assert missing.status_code == 404
+
+
 async def test_one_script_a_place(client: AsyncClient, admin: dict[str, str]) -> None:
     assert (await add(client, admin)).status_code == 201
     second = await add(client, admin, queue="support")
