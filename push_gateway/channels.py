@@ -10,7 +10,7 @@ notices         everybody. No presence: a list of everybody answers no question 
 
 from dataclasses import dataclass
 
-from push_gateway.protocol import PERMISSION_DENIED, UNKNOWN_CHANNEL, Error
+from push_gateway.codes import PERMISSION_DENIED, UNKNOWN_CHANNEL, Error
 from shared.push_rights import Right, right_to_hear
 
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
+from push_gateway.codes import SLOW, Close
 from push_gateway.metrics import Metrics
-from push_gateway.protocol import SLOW, Close
 
 # What waits is written as one frame up to this size: fewer system calls, and no message waits for a giant one.
 BATCH_BYTES = 64 * 1024

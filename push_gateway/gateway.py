@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from push_gateway.channels import Identity
 from push_gateway.client import Socket
+from push_gateway.codes import FORCE_RECONNECT, SHUTDOWN, Close
 from push_gateway.connection import Around, Connection, Receive
 from push_gateway.inbox import Inbox
 from push_gateway.origins import Origins
-from push_gateway.protocol import FORCE_RECONNECT, SHUTDOWN, Close
 from push_gateway.revocation import Revocations
 from shared.observability import logger
 from shared.push_control import Disconnect, read_revoked

@@ -15,13 +15,11 @@ import orjson
 from pydantic import ValidationError
 
 from push_gateway.channels import Identity, has_presence, refusal
-from push_gateway.limits import Limits
-from push_gateway.protocol import (
+from push_gateway.codes import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     CLOSE_BAD_REQUEST,
     EXPIRED,
-    FLAG_REJECT_UNRECOVERED,
     INSUFFICIENT_STATE,
     INTERNAL,
     INVALID_TOKEN,
@@ -30,7 +28,6 @@ from push_gateway.protocol import (
     NO_PONG,
     NOT_AVAILABLE,
     PERMISSION_DENIED,
-    PING,
     STALE,
     TOKEN_EXPIRED,
     TOO_MANY_ERRORS,
@@ -39,10 +36,15 @@ from push_gateway.protocol import (
     UNRECOVERABLE_POSITION,
     UNSUBSCRIBED_BY_SERVER,
     UNSUBSCRIBED_INSUFFICIENT,
-    BadFrame,
     Close,
-    Command,
     Error,
+)
+from push_gateway.limits import Limits
+from push_gateway.protocol import (
+    FLAG_REJECT_UNRECOVERED,
+    PING,
+    BadFrame,
+    Command,
     connect_result,
     error_reply,
     history_result,

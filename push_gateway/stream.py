@@ -17,10 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from push_gateway.codes import Close
 from push_gateway.gateway import Gateway
 from push_gateway.hub import READ_SECONDS
 from push_gateway.inbox import Inbox
-from push_gateway.protocol import Close, disconnect_frame
+from push_gateway.protocol import disconnect_frame
 from shared.errors import Forbidden, NotFound, Problem, TooLarge, Unavailable, Unprocessable
 
 # In the body of a post a frame is a JSON text: its quotes are escaped, and Cyrillic has two bytes a letter.

@@ -31,6 +31,7 @@ _COMMANDS = {
         "Customers and calls that are nobody's, as many as you like: to try and to measure.",
     ),
     "sources": ("services.cli.sources", "app", "Other systems that know customers: try their settings."),
+    "push": ("services.cli.push", "app", "What goes to the agents' tabs: watch it live."),
     "webhook": ("services.cli.webhooks", "app", "Web hooks: telling other systems of calls and customers."),
     "ami": ("services.cli.ami", "app", "Asterisk's manager interface: record, replay, anonymize, doctor."),
 }

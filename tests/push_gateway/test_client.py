@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from push_gateway.client import BATCH_BYTES, MOVES_IN_A_ROW, Client, Frame
+from push_gateway.codes import SHUTDOWN
 from push_gateway.metrics import Metrics
-from push_gateway.protocol import SHUTDOWN
 
 QUEUE_BYTES = 1024 * 1024
 

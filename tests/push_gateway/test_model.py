@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from push_gateway.protocol import Close
+from push_gateway.codes import Close
 from services.embedded import EmbeddedValkey
 from shared.bus import connect_redis
 from shared.contracts.card import Card

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from push_gateway import protocol
+from push_gateway import codes
+from push_gateway.codes import Close, Error
 from push_gateway.limits import Limits
-from push_gateway.protocol import Close, Error
 from tests.push_gateway.transcript import Scene, Transcript, scenes, set_up
 
 FOLDER = Path(__file__).parent / "transcripts"
@@ -61,7 +61,7 @@ def test_scene(file: str, scene: Scene) -> None:
 
 
 def test_every_error_that_is_ever_answered_has_a_scene() -> None:
-    errors = {value for value in vars(protocol).values() if isinstance(value, Error)}
+    errors = {value for value in vars(codes).values() if isinstance(value, Error)}
     lines = [text for _, scene in SCENES for mark, text in scene.lines if mark == "<"]
     unsaid = {
         e.message
@@ -72,7 +72,7 @@ def test_every_error_that_is_ever_answered_has_a_scene() -> None:
 
 
 def test_every_close_of_the_session_has_a_scene() -> None:
-    closes = {value.code for value in vars(protocol).values() if isinstance(value, Close)}
+    closes = {value.code for value in vars(codes).values() if isinstance(value, Close)}
     shown = {int(text.split()[0]) for _, scene in SCENES for mark, text in scene.lines if mark == "!"}
     # These are the connection's and the gateway's own: test_gateway, test_client, test_stream.
     elsewhere = {3001, 3004, 3008, 3011, 3504}

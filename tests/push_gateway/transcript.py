@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from push_gateway.channels import Identity
+from push_gateway.codes import CLOSE_BAD_REQUEST, INTERNAL
 from push_gateway.limits import Limits
-from push_gateway.protocol import CLOSE_BAD_REQUEST, INTERNAL, BadFrame, parse_frame
+from push_gateway.protocol import BadFrame, parse_frame
 from push_gateway.session import (
     End,
     GiveReceipt,
