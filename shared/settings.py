@@ -7,8 +7,6 @@ says which setting is wrong and what to write instead. Nothing is read at import
 import json
 import os
 import re
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings.sources import TomlConfigSettingsSource
 
 from shared.links import LinkTemplate
+from shared.settings_names import group_without_value, no_setting, wrong_names
 
 PREFIX = "CALLCARD_"
 # As many facts as a call may have; a longer list would be a mistake, and each name costs the PBX a comparison.
@@ -424,7 +423,9 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings of this process. Raises `SettingsError` with one sentence for each thing wrong."""
     _read_secret_files(os.environ)
-    _refuse_unknown(os.environ)
+    given = {name: value for name, value in os.environ.items() if name not in NOT_SETTINGS}
+    if wrong := wrong_names(given, PREFIX, Settings):
+        raise SettingsError("\n".join(wrong))
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -448,26 +449,13 @@ def _read_secret_files(environ: Any) -> None:
         del environ[name]
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = set(Settings.model_fields)
-    wrong = []
-    for name in environ:
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
-            continue
-        head = name.removeprefix(PREFIX).split("__")[0].lower()
-        if head not in known:
-            near = get_close_matches(head, known, n=1)
-            hint = f" Did you mean {PREFIX}{near[0].upper()}?" if near else ""
-            wrong.append(f"{name} is no setting of Callcard.{hint}")
-    if wrong:
-        raise SettingsError("\n".join(wrong))
-
-
 def _sentence(error: Any) -> str:
     name = PREFIX + "__".join(str(part).upper() for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{name} is no setting of Callcard."
+        return no_setting(name, PREFIX, Settings)
+    if error["type"] in ("model_type", "dict_type") and (told := group_without_value(name, PREFIX, Settings)):
+        return told
     given = error.get("input")
     shown = (
         f" (given: {given!r})"

@@ -67,9 +67,21 @@ def test_toml_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
         (
             "CALLCARD_HTPP__PORT",
             "1",
-            "CALLCARD_HTPP__PORT is no setting of Callcard. Did you mean CALLCARD_HTTP?",
+            "CALLCARD_HTPP__PORT is no setting of Callcard. Did you mean CALLCARD_HTTP__PORT?",
         ),
-        ("CALLCARD_PBX__MAIN__HSOT", "x", "CALLCARD_PBX__MAIN__HSOT is no setting of Callcard"),
+        ("CALLCARD_DATABASE_URL", "postgresql://x", "Did you mean CALLCARD_DATABASE__URL?"),
+        ("CALLCARD_PBX_OFFICE_HOST", "x", "Did you mean CALLCARD_PBX__OFFICE__HOST?"),
+        ("CALLCARD_PBX__MAIN__HSOT", "x", "Did you mean CALLCARD_PBX__MAIN__HOST?"),
+        ("CALLCARD_COUNTRY__CODE", "RU", "CALLCARD_COUNTRY__CODE is no setting of Callcard"),
+        ("CALLCARD_XYZZY", "1", "CALLCARD_XYZZY is no setting of Callcard."),
+        (
+            "CALLCARD_DATABASE",
+            "postgresql://u:hunter2@db/x",
+            "CALLCARD_DATABASE is a group of settings and has no value itself: set CALLCARD_DATABASE__URL, ",
+        ),
+        ("CALLCARD_PBX", "10.0.0.5", "set CALLCARD_PBX__MAIN__HOST, CALLCARD_PBX__MAIN__PORT, "),
+        ("CALLCARD_PBX__OFFICE", "10.0.0.5", "set CALLCARD_PBX__OFFICE__HOST, CALLCARD_PBX__OFFICE__PORT, "),
+        ("CALLCARD_HTTP", "", "set CALLCARD_HTTP__HOST, CALLCARD_HTTP__PORT."),
         ("CALLCARD_PBX__MAIN_1__HOST", "x", "must be small letters, digits and hyphens"),
         ("CALLCARD_PBX__MAIN__VARIABLES", "CONTRACT,IVR_*", "'IVR_*' is no name of a channel variable"),
         ("CALLCARD_PBX__MAIN__VARIABLES", "__CONTRACT", "without the leading underscores"),
@@ -87,6 +99,25 @@ def test_a_wrong_setting_is_a_sentence(
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert sentence.lower() in str(error.value).lower()
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_group_may_be_json_or_a_table_but_not_a_text(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CALLCARD_HTTP", '{"port": 9000}')
+    monkeypatch.setenv("CALLCARD_SOURCES__CRM__MAP__NAME", "$.fio")
+    settings = load_settings()
+    assert (settings.http.port, settings.sources["crm"].map) == (9000, {"name": "$.fio"})
+    file = tmp_path / "callcard.toml"
+    file.write_text('redis = "redis://x"\n[database]\nuri = "postgresql://x"\n')
+    monkeypatch.setenv("CALLCARD_CONFIG", str(file))
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value).splitlines() == [
+        "CALLCARD_DATABASE__URI is no setting of Callcard. Did you mean CALLCARD_DATABASE__URL?",
+        "CALLCARD_REDIS is a group of settings and has no value itself: set CALLCARD_REDIS__URL.",
+    ]
 
 
 def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
