@@ -59,6 +59,12 @@ from card_api.openapi import tidy_openapi
 from card_api.pbx.floor import FloorService
 from card_api.pbx.router import pbx_router
 from card_api.pbx.service import PbxService
+from card_api.receipts.keeper import RingKeeper
+from card_api.receipts.query import RingQuery
+from card_api.receipts.reader import ReceiptReader
+from card_api.receipts.repository import RingRepository
+from card_api.receipts.router import rings_router
+from card_api.receipts.tabs import tabs_of, tabs_of_gateway
 from card_api.scripts.choice import ScriptOf, no_script
 from card_api.scripts.router import scripts_router
 from card_api.scripts.service import ScriptService
@@ -83,6 +89,7 @@ _TAGS = [
     {"name": "api-keys", "description": "Keys of other systems. Needs a key with the scope `admin`."},
     {"name": "cards", "description": "Who is calling, for the agent whose phone rings."},
     {"name": "calls", "description": "The record of calls."},
+    {"name": "rings", "description": "Which cards reached the agents' screens, how fast, and why not."},
     {"name": "events in", "description": "Calls of other telephone systems. Needs an API key."},
     {"name": "audit", "description": "Who did what to whom."},
     {"name": "agents", "description": "The people at the phones."},
@@ -149,7 +156,11 @@ async def card_api(
         audit = AuditService(AuditRepository(engine))
         gatherer = Gatherer(lookup, build_sources(settings, metrics), KeyRepository(engine))
         push = push_backend(settings, redis, auth_secret, now)
-        cards = CardService(push.publisher, gatherer, lambda: directory.current, site, metrics, now)
+        receipts = ReceiptReader(redis, metrics.receipts_malformed)
+        tabs = tabs_of(push.connected) if push.connected else tabs_of_gateway(redis)
+        rings = RingKeeper(RingRepository(engine), receipts, tabs, metrics, now)
+        told = rings.book.pushed
+        cards = CardService(push.publisher, gatherer, lambda: directory.current, site, metrics, now, told)
         again = Again(redis, cards)
         directory.on_change(cards.agents_changed)
         consumer = CallConsumer(
@@ -198,6 +209,7 @@ async def card_api(
                 site.country_of,
                 now,
             ),
+            rings_router(RingQuery(engine), call_repository, access),
             audit_router(AuditQuery(engine), audit, access, settings.country, now),
             ingest_router(ingest, access),
             zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
@@ -205,7 +217,17 @@ async def card_api(
             scripts_router(scripts, access),
             bulk_router(loads, audit, access, settings.country, now),
             webhooks_router(hooks, access),
-            *customers(engine, audit, access, outbox, idempotency, redis, settings.country, now),
+            *customers(
+                engine,
+                audit,
+                access,
+                outbox,
+                idempotency,
+                redis,
+                again.forget_callers,
+                settings.country,
+                now,
+            ),
             pbx_router(links, FloorService(redis, links), access),
             *push.routers,
         )
@@ -224,6 +246,7 @@ async def card_api(
                 ingest.run,
                 hook_book.run,
                 again.run,
+                rings.run,
                 *push.runs,
             ):
                 yield app

@@ -5,6 +5,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 # A look-up takes under a millisecond when all is well; a second is the deadline of a source.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
+# From a look-up to a caller who waits for minutes until a phone rings.
+_RING_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 30.0, 120.0, 600.0)
+
 
 class Metrics:
     def __init__(self) -> None:
@@ -56,6 +59,32 @@ class Metrics:
             "From the PBX's event to the published ringing card",
             registry=self.registry,
             buckets=_SECONDS,
+        )
+        self.ring_seconds = Histogram(
+            "callcard_ring_seconds",
+            "The way of a ring to the agent's eye: arrived_to_looked_up, arrived_to_pushed, rang_to_pushed, "
+            "pushed_to_shown, rang_to_shown, arrived_to_shown",
+            ["stage"],
+            registry=self.registry,
+            buckets=_RING_SECONDS,
+        )
+        self.rings = Counter("callcard_rings", "Rings whose card was pushed", registry=self.registry)
+        self.rings_unseen = Counter(
+            "callcard_rings_unseen",
+            "Rings whose card no tab has shown within 2 s: no_tab, disconnected, token_expired, slow, over, unknown",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.rings_lost = Counter(
+            "callcard_rings_lost", "Rings that could not be stored and were given up", registry=self.registry
+        )
+        self.receipts_of_no_ring = Counter(
+            "callcard_receipts_of_no_ring",
+            "Receipts of tabs about cards that did not ring, as far as is known",
+            registry=self.registry,
+        )
+        self.receipts_malformed = Counter(
+            "callcard_receipts_malformed", "Receipts that could not be read", registry=self.registry
         )
         self.open_calls = Gauge("callcard_open_calls", "Calls going on now", registry=self.registry)
         self.backlog = Gauge(

@@ -41,8 +41,13 @@ REMEMBERED = 20_000
 NOT_STORED_YET = 200
 
 
+def _nobody_asks(card: Card, at: datetime) -> None:
+    """Nobody wants to know which cards are on their way."""
+
+
 class CardService:
-    """Takes calls as they change, publishes cards. `directory` and `now` are asked whenever they are needed."""
+    """Takes calls as they change, publishes cards. `directory` and `now` are asked whenever they are needed. `pushed`
+    is told of each card that Redis has taken, and must be quick: others wait for theirs."""
 
     def __init__(
         self,
@@ -52,8 +57,10 @@ class CardService:
         site: Site,
         metrics: Metrics,
         now: Callable[[], datetime],
+        pushed: Callable[[Card, datetime], None] = _nobody_asks,
     ) -> None:
         self._publisher = publisher
+        self._pushed = pushed
         self._gatherer = gatherer
         self._directory = directory
         self._site = site
@@ -99,6 +106,7 @@ class CardService:
                     if known is not None:
                         self._insist(card, known)
                         continue
+                    self._pushed(card, now)
                     self._metrics.cards.labels(card.state.value).inc()
                     if card.state is CardState.RINGING and card.call.ringing_at is not None:
                         self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
@@ -152,6 +160,14 @@ class CardService:
         """A call that is open, or ended a moment ago, with what is known of its caller."""
         held = self._open.get(call_id) or self._just_over.get(call_id)
         return None if held is None else (held.call, held.version, held.knowledge)
+
+    def forget_callers(self) -> None:
+        """Somebody was erased: forget everybody who is not on the phone. Who is asked for again is looked up again."""
+        for held in self._just_over.values():
+            if held.asking is not None:
+                held.asking.drop()
+        self._just_over.clear()
+        self._gatherer.forget()
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -83,6 +83,18 @@ class Centrifugo:
         except (KeyError, TypeError, ValueError):
             raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
 
+    async def connected(self, channel: str) -> bool:
+        """Does a tab listen to the channel?"""
+        answer = await self._call("presence_stats", orjson.dumps({"channel": channel}))
+        refused = _refusal(answer)
+        if refused is not None:
+            raise CentrifugoAway(sentence(refused))
+        try:
+            # Numbers that are 0 may be left out.
+            return int(answer["result"].get("num_clients") or 0) > 0
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
+
     async def version(self) -> str:
         """Of the first node."""
         answer = await self._call("info", b"{}")

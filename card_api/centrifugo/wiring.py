@@ -26,13 +26,15 @@ async def _nothing_to_close() -> None:
 
 @dataclass(frozen=True, slots=True)
 class PushBackend:
-    """`publisher` for the cards; the routers, tasks and checks that come with it."""
+    """`publisher` for the cards; the routers, tasks and checks that come with it. `connected`: does a tab listen to
+    this channel? None: our own gateways write it down in Redis."""
 
     publisher: CardPublisher
     routers: tuple[APIRouter, ...] = ()
     runs: tuple[Callable[[], Awaitable[None]], ...] = ()
     checks: Mapping[str, Callable[[], Awaitable[Check]]] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] = _nothing_to_close
+    connected: Callable[[str], Awaitable[bool]] | None = None
 
 
 def push_backend(
@@ -66,4 +68,5 @@ def push_backend(
         (outbox.run, Orders(redis, outbox).run, *rings),
         {"centrifugo": answers},
         close,
+        centrifugo.connected,
     )
