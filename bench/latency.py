@@ -25,13 +25,14 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import uvloop
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
+from bench.tab import Tab, open_tab
 from bench.table import Row, percentile, show
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.embedded.process import free_port
@@ -247,7 +248,7 @@ async def ours(load: Load, database_url: str, redis_url: str, folder: Path) -> l
                 )
             )
         seen: dict[str, int] = {}
-        tabs: list[_Tab] = []
+        tabs: list[Tab] = []
         try:
             for port in ports.values():
                 await _ready(port)
@@ -280,72 +281,10 @@ async def _ready(port: int) -> None:
 # --- both -------------------------------------------------------------------------------------------------------
 
 
-class _Tab(asyncio.Protocol):
-    """A WebSocket client that looks for calls in the bytes as they come, because a client that takes 1,000 frames a
-    second apart would take its part of the two cores, and be measured as well.
-
-    What a server sends is not masked, so a call's id stands in the bytes as it is.
-    """
-
-    # A head may be cut in two by the network; no head is longer.
-    _HEAD = 200
-    _PING = b"\x81\x02{}"
-
-    def __init__(self, path: str, call: re.Pattern[bytes], seen: dict[str, int], hello: bytes | None) -> None:
-        self._path, self._call, self._seen, self._hello = path, call, seen, hello
-        self._tail = b""
-        self._upgraded = False
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(
-            f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        at = monotonic_ns()
-        if not self._upgraded:
-            self._upgraded = True
-            if self._hello is not None:
-                self._transport.write(_masked(self._hello))
-            data = data.partition(b"\r\n\r\n")[2]
-        if data and not self.ready.done():
-            self.ready.set_result(None)  # "ready", or the reply to connect
-        if self._PING in data:
-            self._transport.write(_masked(b"{}"))
-        data = self._tail + data
-        for found in self._call.finditer(data):
-            self._seen.setdefault(found[1].decode(), at)
-        self._tail = data[-self._HEAD :]
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.ready.done():
-            self.ready.set_exception(error or ConnectionError("the gateway closed the connection"))
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-def _masked(text: bytes) -> bytes:
-    """A text frame of a client; masked with zeros, which changes nothing."""
-    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
-    return b"\x81" + length + bytes(4) + text
-
-
 async def _open_tab(
     port: int, path: str, call: re.Pattern[bytes], seen: dict[str, int], hello: bytes | None = None
-) -> _Tab:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            _, tab = await loop.create_connection(lambda: _Tab(path, call, seen, hello), "127.0.0.1", port)
-            break
-        except OSError:
-            await asyncio.sleep(0.05)
-    await tab.ready
-    return tab
+) -> Tab:
+    return await open_tab(lambda: Tab(path, call, seen, hello), port)
 
 
 async def _traffic(pipe: Connection) -> dict[str, int]:

@@ -1,0 +1,249 @@
+"""Five thousand tabs on one gateway: how long a card takes, what a tab costs, how fast a board reaches everybody.
+
+Each figure is taken beside something of the same machine in the same run, in turns: a bare uvicorn WebSocket that only
+echoes, a server that only writes frames built before, socket.io (npm, where Node is), and Centrifugo (where it is
+installed). A card is 3 kB; ours, socket.io and Centrifugo get it through the same Valkey or their own door, the echo
+from the tab itself: so the echo has neither publisher nor broker, and is what nobody can reach.
+
+    python -m bench.push --tabs 1000
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import monotonic_ns
+
+import uvloop
+from redis.asyncio import Redis
+
+from bench.push_servers import Server, card_of, echo, gateway, raw
+from bench.table import Row, percentile, show
+from services.embedded import EmbeddedValkey
+
+TABS = 5000
+PUSHES_PER_SECOND = 200
+# In turns of so long, the middle of so many counts.
+TURN_SECONDS = 3.0
+TURNS = 5
+# Boards of one turn: 5,000 tabs make 50,000 messages of it.
+BOARDS = 10
+# What is on its way still when a turn ends has come by then, or never will.
+_LAST_SECONDS = 10.0
+TARGET_ECHO = 1.5
+TARGET_KB = 40.0
+TARGET_BROADCAST = 0.35
+TARGET_STALLED = 1.1
+STALLED_AMONG = 1000
+# Cards a second to the one tab that does not read, each 12 kB: its queue is full within a second.
+_TO_THE_STALLED = 100
+
+
+class Numbers:
+    """Each card has its own number in a run."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self) -> int:
+        self._next += 1
+        return self._next
+
+
+async def pushes(server: Server, tabs: range, numbers: Numbers, seconds: float = TURN_SECONDS) -> list[float]:
+    """Milliseconds of each card, from its sender to its tab, at `PUSHES_PER_SECOND` to tabs at random."""
+    assert server.push is not None
+    loop, dice = asyncio.get_running_loop(), random.Random(7)
+    sent: dict[str, int] = {}
+    under_way: list[asyncio.Future[None]] = []
+    began = loop.time()
+    for turn in range(int(seconds * PUSHES_PER_SECOND)):
+        tab, number = dice.choice(tabs), numbers.take()
+        card = card_of(tab, number)
+        await asyncio.sleep(max(0.0, began + turn / PUSHES_PER_SECOND - loop.time()))
+        sent[str(number)] = monotonic_ns()
+        under_way.append(asyncio.ensure_future(server.push(tab, card)))
+    await asyncio.gather(*under_way)
+    end = loop.time() + _LAST_SECONDS
+    while missing := sent.keys() - server.seen.keys():
+        if loop.time() > end:
+            raise SystemExit(
+                f"{len(missing)} of {len(sent)} cards never came ({server.name}): no measurement"
+            )
+        await asyncio.sleep(0.05)
+    return [(server.seen[number] - at) / 1e6 for number, at in sent.items()]
+
+
+async def boards(server: Server) -> float:
+    """Messages a second, when everybody gets one board after the other."""
+    assert server.broadcast is not None
+    began = monotonic_ns()
+    for _ in range(BOARDS):
+        goal = server.board.count + len(server.tabs)
+        await server.broadcast()
+        async with asyncio.timeout(60):
+            while server.board.count < goal:  # noqa: ASYNC110 - a number counted in thousands of protocols
+                await asyncio.sleep(0.001)
+    return BOARDS * len(server.tabs) / ((monotonic_ns() - began) / 1e9)
+
+
+async def beside_echo(ours: Server, floor: Server, numbers: Numbers) -> list[Row]:
+    here, there = await _turns(ours, floor, numbers)
+    rows = []
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        mine, its = _middle(here, share), _middle(there, share)
+        rows.append(
+            Row(
+                f"card → tab, {len(ours.tabs)} tabs, {PUSHES_PER_SECOND}/s, {name}",
+                f"{mine:.2f} ms",
+                f"{floor.name}: {its:.2f} ms",
+                mine / its,
+                f"≤ {TARGET_ECHO}× echo",
+                mine / its <= TARGET_ECHO,
+            )
+        )
+    return rows
+
+
+async def _turns(
+    ours: Server, other: Server, numbers: Numbers
+) -> tuple[list[list[float]], list[list[float]]]:
+    here, there = [], []
+    everybody = range(len(ours.tabs))
+    for _ in range(TURNS):
+        there.append(await pushes(other, everybody, numbers))
+        here.append(await pushes(ours, everybody, numbers))
+    return here, there
+
+
+def _middle(turns: Sequence[Sequence[float]], share: float) -> float:
+    return median(percentile(turn, share) for turn in turns)
+
+
+async def beside_raw(ours: Server, floor: Server) -> Row:
+    here, there = [], []
+    for _ in range(TURNS):
+        there.append(await boards(floor))
+        here.append(await boards(ours))
+    mine, its = median(here), median(there)
+    return Row(
+        f"a board → {len(ours.tabs)} tabs",
+        f"{mine:,.0f} messages/s",
+        f"{floor.name}: {its:,.0f}/s",
+        mine / its,
+        f"≥ {TARGET_BROADCAST}× frames built before",
+        mine / its >= TARGET_BROADCAST,
+    )
+
+
+def memory(server: Server, kb: float) -> Row:
+    return Row(
+        "memory of a tab",
+        f"{kb:.1f} kB",
+        f"{TARGET_KB:.0f} kB",
+        kb / TARGET_KB,
+        f"≤ {TARGET_KB:.0f} kB",
+        kb <= TARGET_KB,
+    )
+
+
+async def stalled(server: Server, numbers: Numbers) -> Row:
+    """One more tab that gets twenty times the cards of all others, and reads them, or stops reading."""
+    others, victim = range(len(server.tabs) - 1), len(server.tabs) - 1
+    figures: dict[bool, list[list[float]]] = {True: [], False: []}
+    for turn in range(2 * TURNS):
+        reads = turn % 2 == 0
+        tab = server.tabs[victim]
+        if tab.transport.is_closing():
+            server.tabs.pop()
+            tab = await server.reopen(victim)
+        if not reads:
+            tab.transport.pause_reading()
+        enough = asyncio.Event()
+        flood = asyncio.create_task(_flood(server, victim, numbers, enough))
+        figures[reads].append(await pushes(server, others, numbers))
+        enough.set()
+        await flood
+        if not reads:
+            tab.transport.abort()
+    mine, its = _middle(figures[False], 0.99), _middle(figures[True], 0.99)
+    return Row(
+        f"p99 of {len(others)} tabs, one more has stalled",
+        f"{mine:.2f} ms",
+        f"it reads: {its:.2f} ms",
+        mine / its,
+        f"≤ {TARGET_STALLED}×",
+        mine / its <= TARGET_STALLED,
+    )
+
+
+async def _flood(server: Server, tab: int, numbers: Numbers, enough: asyncio.Event) -> None:
+    """Large cards for one tab, each of another call, so that none takes another's place."""
+    assert server.push is not None
+    while not enough.is_set():
+        card = card_of(tab, numbers.take())
+        card.history *= 8
+        await server.push(tab, card)
+        await asyncio.sleep(1 / _TO_THE_STALLED)
+
+
+def _say(what: str) -> None:
+    print(f"  … {what}", file=sys.stderr, flush=True)
+
+
+async def measure(tabs: int, folder: Path, valkey: EmbeddedValkey) -> list[Row]:
+    numbers = Numbers()
+    rows: list[Row] = []
+    async with Redis.from_url(valkey.url) as redis:
+        ours = await gateway(redis, valkey.url, folder)
+        floor = await echo(folder)
+        frames = await raw(folder)
+        try:
+            _say(f"{tabs} tabs connect, twice")
+            kb = await ours.open(tabs)
+            await floor.open(tabs)
+            _say("cards, beside the echo")
+            rows += await beside_echo(ours, floor, numbers)
+            await floor.close()
+            rows.append(memory(ours, kb))
+            _say("boards, beside frames built before")
+            await frames.open(tabs)
+            rows.append(await beside_raw(ours, frames))
+        finally:
+            for server in (ours, floor, frames):
+                await server.close()
+        few = await gateway(redis, valkey.url, folder)
+        try:
+            _say("cards, while one tab does not read")
+            await few.open(min(tabs, STALLED_AMONG) + 1)
+            rows.append(await stalled(few, numbers))
+        finally:
+            await few.close()
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tabs", type=int, default=TABS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="callcard-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        valkey = EmbeddedValkey(folder).start()
+        try:
+            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+            with runner:
+                rows = runner.run(measure(arguments.tabs, folder, valkey))
+        finally:
+            valkey.stop()
+    return 0 if show(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
