@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,14 @@ CHANNEL = f"agent:{AGENT['login']}"
 EPOCH = "one"
 
 
+@dataclass(frozen=True)
+class Problem:
+    """An answer that refuses, with members of its own."""
+
+    status: int
+    more: dict[str, Any]
+
+
 class StandIn:
     """The servers behind the page, driven by the test."""
 
@@ -41,9 +50,16 @@ class StandIn:
         self.connects: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sign_ins: list[dict[str, Any]] = []
         self.acts: asyncio.Queue[tuple[str, str, Any]] = asyncio.Queue()  # call_id, action, body
-        self.answers: asyncio.Queue[dict[str, Any] | int] = (
+        # A card, the status of a problem, or a problem that says more than that.
+        self.answers: asyncio.Queue[dict[str, Any] | int | Problem] = asyncio.Queue()
+        self.sign_outs: asyncio.Queue[str] = asyncio.Queue()  # tokens
+        self.refreshes: asyncio.Queue[str] = (
             asyncio.Queue()
-        )  # a card, or the status of a problem
+        )  # tokens that the page says on a connection that is up
+        self.token = TOKEN  # the one that is good; the page gets it for an older one
+        self.ttl: int | None = None  # seconds after which the page is to renew it; None: never
+        self.past_calls: list[dict[str, Any]] = []
+        self.pbx = [{"pbx": "main", "link": "up"}]
         self.tokens_valid = True
         self.server_ahead = timedelta()
         self.open_for_links = asyncio.Event()
@@ -87,6 +103,9 @@ class StandIn:
             routes=[
                 Route("/api/v1/auth/sign-in", self._sign_in, methods=["POST"]),
                 Route("/api/v1/auth/refresh", self._refresh, methods=["POST"]),
+                Route("/api/v1/auth/sign-out", self._sign_out, methods=["POST"]),
+                Route("/api/v1/calls", self._calls),
+                Route("/api/v1/pbx", self._pbx),
                 Route("/api/v1/cards/{call_id}/{action}", self._act, methods=["POST"]),
                 WebSocketRoute("/connection/websocket", self._link),
                 Mount("/", desk(Settings())),
@@ -101,23 +120,37 @@ class StandIn:
         return self._token()
 
     async def _refresh(self, request: Request) -> Response:
-        if not self.tokens_valid or not request.headers.get("authorization", "").startswith(
-            f"Bearer {TOKEN}"
-        ):
+        if not self.tokens_valid or _bearer(request) is None:
             return _problem(401, "The token has expired. Sign in again.")
         return self._token()
 
+    async def _sign_out(self, request: Request) -> Response:
+        """As the gateway does it: all tabs hear of it."""
+        await self.sign_outs.put(_bearer(request) or "")
+        await self.close(4500, "signed out")
+        return Response(status_code=204)
+
+    async def _calls(self, request: Request) -> Response:
+        assert _bearer(request) == self.token
+        return JSONResponse({"items": self.past_calls, "next": None})
+
+    async def _pbx(self, request: Request) -> Response:
+        assert _bearer(request) == self.token
+        return JSONResponse({"items": self.pbx})
+
     async def _act(self, request: Request) -> Response:
         """What an agent does from a card: told to the test, answered when the test says how."""
-        assert request.headers.get("authorization") == f"Bearer {TOKEN}"
+        assert _bearer(request) == self.token
         await self.acts.put(
             (request.path_params["call_id"], request.path_params["action"], await request.json())
         )
         answer = await self.answers.get()
+        if isinstance(answer, Problem):
+            return _problem(answer.status, "No.", **answer.more)
         return _problem(answer, "No.") if isinstance(answer, int) else JSONResponse(answer)
 
     def _token(self) -> Response:
-        return JSONResponse({"token": TOKEN, "expires_at": _in_a_shift(), "agent": self.agent})
+        return JSONResponse({"token": self.token, "expires_at": _in_a_shift(), "agent": self.agent})
 
     async def _link(self, socket: WebSocket) -> None:
         if not self.open_for_links.is_set():
@@ -136,13 +169,18 @@ class StandIn:
     async def _command(self, socket: WebSocket, command: dict[str, Any]) -> None:
         if "connect" in command:
             await self.connects.put(command["connect"])
-            if not self.tokens_valid:
+            if not self.tokens_valid or command["connect"].get("token") != self.token:
                 error = {"code": 109, "message": "token expired"}
                 await socket.send_text(json.dumps({"id": command["id"], "error": error}))
                 return
             reply = {"id": command["id"], "connect": self._connected(command["connect"])}
             await socket.send_text(json.dumps(reply))
             self._sockets.add(socket)
+        elif "refresh" in command:
+            await self.refreshes.put(command["refresh"]["token"])
+            await socket.send_text(
+                json.dumps({"id": command["id"], "refresh": {**self._expiry(), "client": "c1"}})
+            )
         elif "rpc" in command:
             await self.receipts.put(command["rpc"])
             await socket.send_text(json.dumps({"id": command["id"], "rpc": {}}))
@@ -159,6 +197,7 @@ class StandIn:
             missed = [self._publication(n) for n in range(wanted.get("offset", 0) + 1, len(self.history) + 1)]
             subscription |= {"recovered": True, "was_recovering": True, "publications": missed}
         return {
+            **self._expiry(),
             "client": "c1",
             "version": "stand-in",
             "ping": 25,
@@ -175,6 +214,9 @@ class StandIn:
             },
         }
 
+    def _expiry(self) -> dict[str, Any]:
+        return {} if self.ttl is None else {"expires": True, "ttl": self.ttl}
+
     def _publication(self, offset: int) -> dict[str, Any]:
         return {"data": self.history[offset - 1], "offset": offset}
 
@@ -183,8 +225,14 @@ def _in_a_shift() -> str:
     return iso_ms(datetime.now(UTC) + timedelta(hours=12))
 
 
-def _problem(status: int, detail: str) -> Response:
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme == "Bearer" and token else None
+
+
+def _problem(status: int, detail: str, **more: Any) -> Response:
     document = {
+        **more,
         "type": "urn:callcard:error:unauthorised",
         "title": "Sign-in needed",
         "status": status,

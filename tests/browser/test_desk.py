@@ -4,64 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Page, expect
 
-from tests.browser.cards import AGENT, ago, card, closed, several, unknown, withheld
+from tests.browser.cards import ago, card, closed, several, unknown, withheld
 from tests.browser.parts import CONTRAST, NAME, bar, card_of, recent, sign_in
-from tests.browser.standin import PASSWORD, TOKEN, StandIn
+from tests.browser.standin import StandIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-class TestSignIn:
-    async def test_keyboard_only(self, page: Page, server: StandIn) -> None:
-        await page.goto(server.url)
-        await expect(page.get_by_label("Логин")).to_be_focused()
-        await page.keyboard.type(AGENT["login"])
-        await page.keyboard.press("Tab")
-        await page.keyboard.type(PASSWORD)
-        await page.keyboard.press("Enter")
-        await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
-        await expect(page.get_by_role("banner")).to_contain_text("Ольга Смирнова")
-        await expect(page.get_by_role("banner")).to_contain_text("доб. 101")
-        await expect(page.get_by_role("banner")).to_contain_text("На связи")
-        assert server.sign_ins == [{"login": "agent101", "password": PASSWORD}]
-        assert (await server.connects.get())["token"] == TOKEN
-
-    async def test_wrong_password_says_what_to_do(self, page: Page, server: StandIn) -> None:
-        await sign_in(page, server, "guess")
-        await expect(page.get_by_role("alert")).to_contain_text("Неверный логин или пароль")
-        await expect(page.get_by_label("Пароль")).to_be_focused()
-
-    async def test_no_token_in_any_address(self, page: Page, server: StandIn) -> None:
-        addresses: list[str] = []
-        page.on("request", lambda request: addresses.append(request.url))
-        page.on("websocket", lambda socket: addresses.append(socket.url))
-        await sign_in(page, server)
-        await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
-        assert any("/connection/websocket" in address for address in addresses)
-        assert not [address for address in addresses if TOKEN in address or PASSWORD in address]
-
-    async def test_sign_out_forgets(self, page: Page, server: StandIn) -> None:
-        desk = page
-        await sign_in(desk, server)
-        await server.publish(card())
-        await expect(desk.get_by_role("heading", name=NAME)).to_be_visible()
-        await desk.get_by_role("button", name="Выйти").click()
-        await expect(desk.get_by_label("Логин")).to_be_visible()
-        await expect(desk.get_by_text(NAME)).to_have_count(0)
-        await desk.reload()
-        await expect(desk.get_by_label("Логин")).to_be_visible()
-
-    async def test_a_token_that_ended_leads_back_to_signing_in(self, desk: Page, server: StandIn) -> None:
-        server.tokens_valid = False
-        await server.close(3005, "connection expired")
-        await expect(desk.get_by_text("Вход закончился")).to_be_visible()
-        server.tokens_valid = True
-        await desk.get_by_label("Логин").fill(AGENT["login"])
-        await desk.get_by_label("Пароль").fill(PASSWORD)
-        await desk.keyboard.press("Enter")
-        await expect(desk.get_by_role("heading", name="Ждём звонков")).to_be_visible()
 
 
 class TestRinging:
@@ -338,20 +287,10 @@ class TestLayout:
         await server.publish(unknown())
         await expect(desk.get_by_role("article")).to_have_count(2)
         for scheme in ("light", "dark"):
-            await desk.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            await desk.emulate_media(color_scheme=scheme)
             assert await desk.evaluate(CONTRAST) == []
 
     async def test_focus_is_visible(self, desk: Page) -> None:
         await desk.keyboard.press("Tab")
         outline = await desk.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid"
-
-
-class TestTwoTabs:
-    async def test_each_has_a_sign_in_of_its_own(
-        self, desk: Page, server: StandIn, context: BrowserContext
-    ) -> None:
-        other = await context.new_page()
-        await other.goto(server.url)
-        await expect(other.get_by_label("Логин")).to_be_visible()
-        await other.close()

@@ -91,7 +91,7 @@ export class CallcardDesk extends LitElement {
     const { login } = session.agent;
     this.keep(session);
     this.ended = null;
-    this.desk = EMPTY;
+    this.desk = { ...EMPTY, recent: this.recents.load(login) };
     this.pbxDown = [];
     this.drafts.open(login);
     this.link = "connecting";
@@ -107,14 +107,13 @@ export class CallcardDesk extends LitElement {
       tabs: () => this.requestUpdate(),
     });
     this.ringer.begin(login);
-    void this.remember(login);
+    if (this.desk.recent.length === 0) void this.remember();
   }
 
-  /** The calls of before: as this tab had them, else as the record has them. */
-  private async remember(login: string): Promise<void> {
+  /** A tab that has no list of its own yet gets it from the record. */
+  private async remember(): Promise<void> {
     const { shift } = this;
-    const kept = this.recents.load(login);
-    const calls = kept.length > 0 ? kept : await fetchPastCalls(this.config.apiUrl, this.session?.token ?? "");
+    const calls = await fetchPastCalls(this.config.apiUrl, this.session?.token ?? "");
     if (shift === this.shift && calls.length > 0) this.receive({ kind: "past", at: Date.now(), calls });
   }
 
