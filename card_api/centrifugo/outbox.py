@@ -30,6 +30,9 @@ class Outbox:
         self._refused: set[int] = set()
         self._log = logger("centrifugo")
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def put(self, key: Key, command: Command) -> None:
         self._waiting[key] = command
         if len(self._waiting) > _MOST:

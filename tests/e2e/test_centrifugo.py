@@ -251,7 +251,20 @@ async def test_a_cut_tab_recovers_and_a_restarted_centrifugo_has_every_desk(
         await tab.closed(f"main-{second.uniqueid}")
 
 
-async def test_tokens(push: Push, redis: Redis) -> None:
+class Watch(SubscriptionEventHandler):  # type: ignore[misc]  # the SDK has no types
+    """What became of a subscription: the error's code, 0 if it came about."""
+
+    def __init__(self, channel: str, became: dict[str, int]) -> None:
+        self._channel, self._became = channel, became
+
+    async def on_unsubscribed(self, ctx: Any) -> None:
+        self._became[self._channel] = ctx.code
+
+    async def on_subscribed(self, ctx: Any) -> None:
+        self._became[self._channel] = 0
+
+
+async def test_tokens_and_rights(push: Push, redis: Redis) -> None:
     async with push.running():
         await push.stack.ready()
         wrong = push.tab("101", {"token": "nonsense"})
@@ -264,50 +277,15 @@ async def test_tokens(push: Push, redis: Redis) -> None:
         said["token"] = token("101", hours=1)
         await desks(tab, 2)
 
+        became: dict[str, int] = {}
+        wanted = {"agent:102": 103, "line:support": 103, "secrets": 102, "notices": 0}
+        for channel in wanted:
+            await tab.client.new_subscription(channel, events=Watch(channel, became)).subscribe()
+        await until(lambda: became == wanted)
+
         # Another role: the tab comes back with a token of a later moment, and with an older one it does not.
         await disconnect(redis, "101", RIGHTS_CHANGED, datetime.now(UTC))
         said["token"] = token("101", hours=1)
         await desks(tab, 3)
         await disconnect(redis, "101", SIGNED_OUT, datetime.now(UTC))
         assert await gone(tab) == SIGNED_OUT.code
-
-
-async def test_nobody_hears_what_is_not_theirs(push: Push) -> None:
-    async with push.running():
-        await push.stack.ready()
-        tab = await push.signed_in("101")
-        errors: dict[str, int] = {}
-
-        class Watch(SubscriptionEventHandler):  # type: ignore[misc]  # the SDK has no types
-            async def on_unsubscribed(self, ctx: Any) -> None:
-                errors[self.channel] = ctx.code
-
-            async def on_subscribed(self, ctx: Any) -> None:
-                errors[self.channel] = 0
-
-            def __init__(self, channel: str) -> None:
-                self.channel = channel
-
-        wanted = {"agent:102": 103, "line:support": 103, "secrets": 102, "notices": 0}
-        for channel in wanted:
-            await tab.client.new_subscription(channel, events=Watch(channel)).subscribe()
-        await until(lambda: len(errors) == len(wanted))
-        assert errors == wanted
-
-
-@pytest.mark.parametrize("run", ["stand-in"], indirect=True)
-async def test_what_is_published_before_the_subscription_comes_all_the_same(
-    pbx: Simulator, push: Push
-) -> None:
-    async with push.running() as centrifugo:
-        assert centrifugo is not None
-        await push.stack.ready()
-        centrifugo.subscribing.clear()
-        tab = push.tab("101", {"token": await push.stack.token("101")})
-        await tab.client.connect()
-        await until(lambda: bool(centrifugo.connections))
-        call = await pbx.place("answered_queue_call", caller=CLIENT, agent="101", pace="manual")
-        await until(lambda: centrifugo.channel("agent:101").offset > 0)
-        centrifugo.subscribing.set()
-        await tab.card(rings)
-        await call.hang_up()
