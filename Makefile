@@ -7,7 +7,7 @@ BIN := .venv/bin
 export UV_SYSTEM_CERTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo setup dev desk test test-desk test-asterisk test-browser bench soak lint format types lock schemas clean
+.PHONY: help demo setup dev desk centrifugo test test-desk test-asterisk test-browser bench soak lint format types lock schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -56,6 +56,16 @@ define with_node
 	  else $(BIN)/python -m pip install -q --require-hashes -r requirements/node.lock; fi && \
 	  $(BIN)/python -m services.desk.build $(1); }
 endef
+
+# What docs/centrifugo.md was written for. Built from source: there is no package of it.
+CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.0
+
+centrifugo: .tools/centrifugo ## a real Centrifugo for the tests of docs/centrifugo.md (needs Go, takes minutes)
+
+.tools/centrifugo:
+	@if command -v go >/dev/null; then echo "Building $(CENTRIFUGO) …"; GOBIN=$(CURDIR)/.tools go install $(CENTRIFUGO) || \
+	    { echo "Centrifugo was NOT installed: Go says above why. Its tests run against a stand-in."; exit 1; }; \
+	  else echo "Centrifugo was NOT installed: there is no Go here. Its tests run against a stand-in."; fi
 
 # --- checking -------------------------------------------------------------------------------------------------
 

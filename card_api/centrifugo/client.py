@@ -79,8 +79,8 @@ class Centrifugo:
             raise CentrifugoAway(sentence(refused))
         try:
             result = answer["result"]
-            return Position(str(result["epoch"]), int(result.get("offset") or 0))
-        except (KeyError, TypeError, ValueError):
+            return Position(str(result.get("epoch") or ""), int(result.get("offset") or 0))
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
 
     async def connected(self, channel: str) -> bool:
