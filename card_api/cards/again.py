@@ -1,4 +1,4 @@
-"""Telling the other processes that a call's caller is known better now."""
+"""Telling the other processes that a call's caller is known better now, or that somebody is to be forgotten."""
 
 import asyncio
 import secrets
@@ -12,7 +12,10 @@ from shared.observability import logger
 
 CHANNEL = "callcard:again"
 """Pub/sub, `<process> <call_id>`: the identity, the notes or the customer of a call have changed. Whoever holds the
-call looks again."""
+call looks again. `<process> *`: somebody was erased, so nobody remembers callers."""
+
+# No id of a call: those are `pbx-uniqueid`.
+_EVERYBODY = "*"
 
 
 class Again:
@@ -27,11 +30,19 @@ class Again:
     async def tell(self, call_id: str) -> None:
         """Show it on all screens; returns when those of this process's calls are on their way. Redis away: the other
         processes look again when it is back."""
-        try:
-            await self._redis.publish(CHANNEL, f"{self._name} {call_id}".encode())
-        except (RedisError, OSError):
-            self._log.warning("redis is away: other processes learn of it when it is back", call_id=call_id)
+        await self._publish(call_id)
         await self._cards.look_again(call_id).wait()
+
+    async def forget_callers(self) -> None:
+        """Somebody was erased: what any process remembers of callers goes. Raises nothing, as `tell`."""
+        self._cards.forget_callers()
+        await self._publish(_EVERYBODY)
+
+    async def _publish(self, what: str) -> None:
+        try:
+            await self._redis.publish(CHANNEL, f"{self._name} {what}".encode())
+        except (RedisError, OSError):
+            self._log.warning("redis is away: other processes learn of it when it is back", call_id=what)
 
     async def run(self) -> None:
         backoff, missed = Backoff(), False
@@ -40,6 +51,7 @@ class Again:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(CHANNEL)
                     if missed:  # one after the other: calls that ring meanwhile go first
+                        self._cards.forget_callers()
                         for call_id in self._cards.open_ids:
                             await self._cards.look_again(call_id).wait()
                     missed = False
@@ -52,6 +64,10 @@ class Again:
             await asyncio.sleep(backoff.next())
 
     def _hear(self, message: str) -> None:
-        who, _, call_id = message.partition(" ")
-        if who != self._name:
-            self._cards.look_again(call_id)
+        who, _, what = message.partition(" ")
+        if who == self._name:
+            return
+        if what == _EVERYBODY:
+            self._cards.forget_callers()
+        else:
+            self._cards.look_again(what)

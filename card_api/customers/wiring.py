@@ -1,6 +1,6 @@
 """The domain of customers, put together: what card_api/app.py mounts."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from fastapi import APIRouter
@@ -33,12 +33,14 @@ def customers(
     outbox: Outbox,
     idempotency: Idempotency,
     redis: Redis,
+    forget: Callable[[], Awaitable[None]],
     country: str,
     now: Callable[[], datetime],
 ) -> tuple[APIRouter, ...]:
-    """Mount these after the bulk router. `country`: of numbers without a country code."""
+    """Mount these after the bulk router. `forget`: tells all processes to forget what they remember of callers.
+    `country`: of numbers without a country code."""
     service = CustomerService(engine, audit, outbox, country, now)
-    erasure = ErasureService(engine, outbox, CardHistories(redis), now)
+    erasure = ErasureService(engine, outbox, CardHistories(redis), forget, now)
     return (
         customers_router(service, idempotency, access, country),
         notes_router(NoteService(engine, audit, now), idempotency, access),

@@ -128,6 +128,11 @@ class Gatherer:
         asking.drop()
         return asking.gathered()
 
+    def forget(self) -> None:
+        """What other systems said of callers is not kept any longer."""
+        for source in self._sources:
+            source.forget()
+
     async def close(self) -> None:
         """End what runs, and the sources' connections."""
         await end(self._tasks)

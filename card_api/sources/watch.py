@@ -31,6 +31,7 @@ class WatchedSource:
         hard_end: float = HARD_END_SECONDS,
     ) -> None:
         self._source = source
+        self._cache_seconds = cache_seconds
         self._cache = AnswerCache(cache_seconds)
         self._breaker = breaker or Breaker()
         self._clock = clock
@@ -57,8 +58,8 @@ class WatchedSource:
 
     async def find(self, question: Question) -> list[FoundCustomer]:
         """Raises `SourceFailed` and nothing else."""
-        began = self._clock()
-        kept = self._cache.get(question, began)
+        began, cache = self._clock(), self._cache
+        kept = cache.get(question, began)
         if kept is not None:
             self._observe("cached", began)
             return kept
@@ -95,8 +96,12 @@ class WatchedSource:
             self._observe(outcome, began)
         if not late:
             self._works()
-        self._cache.put(question, found, self._clock())
+        cache.put(question, found, self._clock())
         return found
+
+    def forget(self) -> None:
+        """Forget every answer, also those that are on their way: each is good for who asked, and not kept."""
+        self._cache = AnswerCache(self._cache_seconds)
 
     async def _ask(self, question: Question) -> list[FoundCustomer]:
         """Whatever goes wrong is a `SourceFailed`."""

@@ -1,7 +1,7 @@
 """Erasing a person: everything in one transaction, and one audit entry that says that it was done."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -40,19 +40,22 @@ _OPEN = text(
 
 
 class ErasureService:
-    """`erasers`: those of other domains, before ours."""
+    """`forget`: tells all processes to forget what they remember of callers. `erasers`: those of other domains, before
+    ours."""
 
     def __init__(
         self,
         engine: AsyncEngine,
         outbox: Outbox,
         histories: CardHistories,
+        forget: Callable[[], Awaitable[None]],
         now: Callable[[], datetime],
         erasers: Sequence[Eraser] = (),
     ) -> None:
         self._engine = engine
         self._outbox = outbox
         self._histories = histories
+        self._forget = forget
         self._now = now
         self._erasers = (*erasers, *ERASERS)
         self._log = logger("erasure")
@@ -90,6 +93,7 @@ class ErasureService:
 
     async def finish(self, person: Person) -> None:
         """What was outside the tables when they were searched. Raises nothing: the person is erased."""
+        await self._forget()
         await self._histories.clear()
         await asyncio.sleep(_QUEUED_SECONDS)
         try:

@@ -33,6 +33,8 @@ from tests.card_api.conftest import SECRET
 
 CUSTOMERS = "/api/v1/customers"
 NUMBER = "+79001112233"
+FORGOTTEN = "told to forget callers"
+"""Key in Redis: every process was told so."""
 
 
 async def key_of(engine: AsyncEngine, *scopes: str) -> dict[str, str]:
@@ -63,7 +65,12 @@ async def customers_api(engine: AsyncEngine, redis: Redis) -> AsyncIterator[http
     endings = TokenEndings(AgentRepository(engine), redis, now_utc)
     access = Access(tokens.verify, directory, endings, keys, now_utc)
     outbox = HookOutbox(HookBook(engine))
-    for router in customers(engine, audit, access, outbox, Idempotency(engine), redis, "RU", now_utc):
+    idempotency = Idempotency(engine)
+
+    async def forget() -> None:
+        await redis.set(FORGOTTEN, 1)
+
+    for router in customers(engine, audit, access, outbox, idempotency, redis, forget, "RU", now_utc):
         app.include_router(router, prefix="/api/v1")
     app.add_middleware(BodyLimit)
     async with running(audit.run):

@@ -17,7 +17,7 @@ from card_api.customers.erasure.scrub import scrubbed
 from shared.contracts.call import Call, Caller, CallUpdate, Digits, Hold, Leg, TimelineEntry, Transfer
 from shared.push import PushPublisher, bus_name
 from tests.card_api.conftest import until
-from tests.card_api.customers.conftest import CUSTOMERS, NUMBER, key_of, made, peter
+from tests.card_api.customers.conftest import CUSTOMERS, FORGOTTEN, NUMBER, key_of, made, peter
 from tests.card_api.makers import DIRECTORY, at, call, ended, leg, ringing
 from tests.card_api.test_rest import assert_problem
 
@@ -239,7 +239,7 @@ class TestErase:
         id_ = (await made(crm))["id"]
         assert_problem(await crm.post(f"{CUSTOMERS}/{id_}/erase"), 403, "forbidden")
 
-    async def test_the_last_cards_of_agents_are_forgotten(
+    async def test_the_last_cards_of_agents_and_what_processes_remember_are_forgotten(
         self, crm: httpx.AsyncClient, admin: httpx.AsyncClient, redis: Redis
     ) -> None:
         await PushPublisher(redis).publish("agent:101", json.dumps({"name": NAME}).encode())
@@ -247,6 +247,7 @@ class TestErase:
         assert await redis.exists(history)
         await admin.post(f"{CUSTOMERS}/{(await made(crm))['id']}/erase")
         assert not await redis.exists(history)
+        assert await redis.exists(FORGOTTEN)
 
 
 class TestExport:

@@ -14,6 +14,7 @@ from card_api.cards.again import Again
 from card_api.cards.service import CardService
 from card_api.customers.models import notes
 from card_api.lookup.repository import LookupRepository
+from card_api.lookup.schemas import Question
 from card_api.lookup.service import LookupService
 from card_api.metrics import Metrics
 from card_api.sources.gather import Gatherer
@@ -263,3 +264,53 @@ async def test_an_ended_call_takes_what_is_written_after_it(
         assert held is not None
         assert [note.text for note in held[2].found.notes] == ["wrap-up"]
         assert [c.state for c in await published(redis)][-1] == "closed"
+
+
+async def test_an_erased_person_is_forgotten_by_every_process(
+    engine: AsyncEngine, redis: Redis, samples: None, system: Crm
+) -> None:
+    kept = system.watched(cache=1000)
+    async with service(engine, redis, kept) as holds, service(engine, redis) as erases:
+        hears, tells = Again(redis, holds), Again(redis, erases)
+        running = asyncio.create_task(hears.run())
+
+        async def subscribed() -> bool:
+            return (await redis.pubsub_numsub("callcard:again"))[0][1] == 1
+
+        await until(subscribed)
+        question = Question("+79001112233")
+        assert await kept.find(question) == await kept.find(question)
+        assert len(system.requests) == 1
+        holds.show([ringing()])
+        await a_card(redis, lambda c: "crm" in said(c))
+        holds.show([ended()])
+        await a_card(redis, lambda c: c.state == "closed")
+        assert holds.of("main-1.1") is not None
+        await tells.forget_callers()
+
+        async def forgotten() -> bool:
+            return holds.of("main-1.1") is None
+
+        await until(forgotten)
+        system.says = answer({"name": "", "id": "gone"})
+        assert await kept.find(question) == []
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_answer_that_was_on_its_way_when_somebody_was_erased_is_not_kept(system: Crm) -> None:
+    kept, go = system.watched(cache=1000), asyncio.Event()
+
+    async def wait() -> None:
+        await go.wait()
+
+    system.answering = wait
+    question = Question("+79001112233")
+    asked = asyncio.create_task(kept.find(question))
+    await system.asked.wait()
+    kept.forget()
+    go.set()
+    assert [c.name for c in await asked] == [LIVE["name"]]
+    await kept.find(question)
+    assert len(system.requests) == 2
+    await kept.close()
