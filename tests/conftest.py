@@ -1,12 +1,10 @@
 """Real servers for the tests: one PostgreSQL and one Valkey a test process, fresh contents a test."""
 
 import asyncio
-import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,6 +13,7 @@ from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.migrate import upgrade
 from shared.bus import connect_redis
 from shared.db import create_engine
+from tests.databases import Databases
 
 TRACES = Path(__file__).parent / "traces" / "22"
 _TEMPLATE = "migrated"
@@ -38,39 +37,27 @@ def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-def _migrated(postgres: EmbeddedPostgres) -> str:
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    """The databases of this test process."""
+    databases = Databases(postgres.url)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def _migrated(databases: Databases) -> str:
     """Name of a database with the newest schema, to copy from."""
-
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres.url)
-        await connection.execute(f'create database "{_TEMPLATE}"')
-        await connection.close()
-        await upgrade(_named(postgres.url, _TEMPLATE))
-
-    asyncio.run(make())
+    asyncio.run(upgrade(databases.template(_TEMPLATE)))
+    databases.keep(_TEMPLATE)
     return _TEMPLATE
 
 
-def _named(url: str, database: str) -> str:
-    return url.rsplit("/", 1)[0] + "/" + database
-
-
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres, _migrated: str) -> Iterator[str]:
+def database_url(databases: Databases, _migrated: str) -> Iterator[str]:
     """The URL of an empty database with the newest schema, for this test alone."""
-    name = f"t{next(_numbers)}"
-
-    async def run(statement: str) -> None:
-        connection = await asyncpg.connect(postgres.url)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(run(f'create database "{name}" template "{_migrated}"'))
-    yield _named(postgres.url, name)
-    asyncio.run(run(f'drop database if exists "{name}" with (force)'))
+    url = databases.take(_migrated)
+    yield url
+    databases.give_back(url)
 
 
 @pytest.fixture

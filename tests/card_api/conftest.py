@@ -1,13 +1,11 @@
 """The card API on real servers, and its samples."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
 
-import asyncpg
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -16,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.service import ApiKeyService
 from card_api.app import card_api, now_utc
-from services.embedded import EmbeddedPostgres
 from services.samples import load_samples
 from shared.bus import CALLS_STREAM, encode_update
 from shared.contracts.call import CallUpdate
 from shared.db import create_engine
 from shared.security import issue_token
 from shared.settings import Settings
+from tests.databases import Databases
 
 SECRET = "a secret of the tests, long enough"
 PASSWORD = "correct horse"
@@ -41,43 +39,27 @@ async def until(look: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
 
 
 @pytest.fixture(scope="session")
-def _sampled(postgres: EmbeddedPostgres, _migrated: str) -> str:
+def _sampled(databases: Databases, _migrated: str) -> str:
     """Name of a database with the samples, to copy from: hashing passwords for each test would take longer than it."""
+    url = databases.template("sampled", _migrated)
 
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres.url)
-        await connection.execute(f'create database "sampled" template "{_migrated}"')
-        await connection.close()
-        engine = create_engine(named(postgres.url, "sampled"))
+    async def fill() -> None:
+        engine = create_engine(url)
         await load_samples(engine, PASSWORD)
         await engine.dispose()
 
-    asyncio.run(make())
+    asyncio.run(fill())
+    databases.keep("sampled")
     return "sampled"
 
 
-def named(url: str, database: str) -> str:
-    return url.rsplit("/", 1)[0] + "/" + database
-
-
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
     """The URL of a database for this test alone: with the samples if it asks for them, else empty."""
     wants = "_sampled" if "samples" in request.fixturenames else "_migrated"
-    template = request.getfixturevalue(wants)
-    name = f"card_api{next(_numbers)}"
-
-    async def run(statement: str) -> None:
-        connection = await asyncpg.connect(postgres.url)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(run(f'create database "{name}" template "{template}"'))
-    yield named(postgres.url, name)
-    asyncio.run(run(f'drop database if exists "{name}" with (force)'))
+    url = databases.take(request.getfixturevalue(wants))
+    yield url
+    databases.give_back(url)
 
 
 @pytest.fixture

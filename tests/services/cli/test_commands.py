@@ -25,11 +25,11 @@ Inside = Callable[..., Result]
 def callcard(tmp_path: Path) -> Command:
     """Runs `callcard …` in a folder of its own, with no settings but those given."""
 
-    def run(*arguments: str, stdin: bytes = b"", **settings: str) -> subprocess.CompletedProcess[bytes]:
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("CALLCARD_")}
         return subprocess.run(
             [sys.executable, "-m", "services.cli.main", *arguments],
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd=tmp_path,
             env=env | settings,
@@ -44,48 +44,48 @@ def callcard(tmp_path: Path) -> Command:
 def inside(monkeypatch: pytest.MonkeyPatch) -> Inside:
     """The same in this process: a second of imports less each."""
 
-    def run(*arguments: str, **settings: str) -> Result:
+    def run(*arguments: str, stdin: bytes = b"", **settings: str) -> Result:
         for name in [name for name in os.environ if name.startswith("CALLCARD_")]:
             monkeypatch.delenv(name)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        return CliRunner().invoke(application(arguments), arguments)
+        return CliRunner().invoke(application(arguments), arguments, input=stdin)
 
     return run
 
 
-def calls(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def calls(said: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in said.splitlines()]
 
 
 class TestReplay:
     def test_calls_are_the_last_state_of_each(self, callcard: Command) -> None:
         done = callcard("ami", "replay", str(TRACES / "ringall_queue.ami"), "--format", "calls")
         assert done.returncode == 0, done.stderr
-        [call] = calls(done)
+        [call] = calls(done.stdout.decode())
         assert (call["direction"], call["end_reason"], call["missed"]) == ("inbound", "completed", False)
         assert done.stderr == b""
 
-    def test_updates_grow_in_version_and_end_with_the_same_call(self, callcard: Command) -> None:
+    def test_updates_grow_in_version_and_end_with_the_same_call(self, inside: Inside) -> None:
         trace = str(TRACES / "direct_did.ami")
-        updates = calls(callcard("ami", "replay", trace, "--format", "updates"))
+        updates = calls(inside("ami", "replay", trace, "--format", "updates").stdout)
         versions = [update["version"] for update in updates]
         assert versions == sorted(set(versions), key=int)  # type: ignore[arg-type]
-        assert [updates[-1]["call"]] == calls(callcard("ami", "replay", trace))
+        assert [updates[-1]["call"]] == calls(inside("ami", "replay", trace).stdout)
 
     @pytest.mark.parametrize(
         "stream", [b"", b"\x00\xff" * 5000, b"Event: Newchannel\r\n" * 1000, "Привет".encode()]
     )
-    def test_any_bytes_are_read_and_the_exit_is_0(self, callcard: Command, stream: bytes) -> None:
-        done = callcard("ami", "replay", "-", stdin=stream)
-        assert done.returncode == 0
-        assert done.stdout == b""
-        assert b"Traceback" not in done.stderr
+    def test_any_bytes_are_read_and_the_exit_is_0(self, inside: Inside, stream: bytes) -> None:
+        done = inside("ami", "replay", "-", stdin=stream)
+        assert done.exit_code == 0
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
 
-    def test_a_missing_file_is_a_sentence(self, callcard: Command) -> None:
-        done = callcard("ami", "replay", "nowhere.ami")
-        assert done.returncode == 2
-        assert done.stderr == b"callcard: nowhere.ami cannot be read: No such file or directory.\n"
+    def test_a_missing_file_is_a_sentence(self, inside: Inside) -> None:
+        done = inside("ami", "replay", "nowhere.ami")
+        assert done.exit_code == 2
+        assert done.stderr == "callcard: nowhere.ami cannot be read: No such file or directory.\n"
 
 
 class TestRun:
@@ -102,10 +102,10 @@ class TestRun:
             assert name in said
         assert "Traceback" not in said
 
-    def test_an_unknown_target_names_those_there_are(self, callcard: Command) -> None:
-        done = callcard("run", "everything")
-        assert done.returncode == 2
-        assert b"listener" in done.stderr
+    def test_an_unknown_target_names_those_there_are(self, inside: Inside) -> None:
+        done = inside("run", "everything")
+        assert done.exit_code == 2
+        assert "listener" in done.stderr
 
     def test_help_has_examples(self, inside: Inside) -> None:
         for words in (["run"], ["demo"], ["agent", "add"], ["ami", "replay"], ["ami", "doctor"]):
@@ -155,11 +155,11 @@ class TestAgentsAndKeys:
             done = inside("apikey", *wrong, **settings)
             assert (done.exit_code, done.stderr.startswith("callcard: ")) == (2, True), done.stderr
 
-    def test_a_database_that_is_away_is_a_sentence(self, callcard: Command) -> None:
-        done = callcard("db", "upgrade", CALLCARD_DATABASE__URL="postgresql://nobody@127.0.0.1:9/none")
-        assert done.returncode == 1
-        assert done.stderr.startswith(b"callcard: The database cannot be used:")
-        assert b"Traceback" not in done.stderr
+    def test_a_database_that_is_away_is_a_sentence(self, inside: Inside) -> None:
+        done = inside("db", "upgrade", CALLCARD_DATABASE__URL="postgresql://nobody@127.0.0.1:9/none")
+        assert done.exit_code == 1
+        assert done.stderr.startswith("callcard: The database cannot be used:")
+        assert "Traceback" not in done.stderr
 
 
 async def test_record_and_doctor_against_a_pbx(tmp_path: Path) -> None:
