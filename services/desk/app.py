@@ -2,7 +2,7 @@
 
 GET /             the page
 GET /assets/…     its parts, named by their contents and therefore kept for ever
-GET /config.json  {api_url, push_url, language, version}
+GET /config.json  {api_url, push_url, push_token, language, version}
 GET /healthz      200: the process lives
 GET /readyz       200, or 503 while the page is not built
 """
@@ -54,6 +54,8 @@ def desk(settings: Settings, static: Path | None = None) -> Starlette:
     config = {
         "api_url": settings.desk.api_url,
         "push_url": settings.desk.push_url,
+        # Centrifugo hands on to the card API what is in `data`, and verifies a token of the protocol itself.
+        "push_token": "data" if settings.push.backend == "centrifugo" else "token",
         "language": settings.language,
         "version": product_version(),
     }

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 async def test_the_calls_of_before_outlive_a_reload_and_no_sign_out(page: Page, server: StandIn) -> None:
     await sign_in(page, server)
+    await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
     await server.publish(closed(rev=10, reason="caller_gave_up"))
     await expect(recent(page)).to_contain_text(re.compile(f"{NAME}.*Клиент не дождался", re.S))
     await page.reload()

@@ -1,5 +1,6 @@
 import { isObject } from "./contract.ts";
 import { isLanguage, type Language } from "./i18n/index.ts";
+import type { TokenPlace } from "./push-token.ts";
 
 /** What the server tells the page about where things are. */
 export interface Config {
@@ -7,6 +8,8 @@ export interface Config {
   apiUrl: string;
   /** The push gateway's WebSocket. */
   pushUrl: string;
+  /** Where it wants the token. */
+  pushToken: TokenPlace;
   language: Language | null;
   version: string;
 }
@@ -25,6 +28,7 @@ export function readConfig(value: unknown, page: string): Config {
   return {
     apiUrl: text(fields["api_url"]).replace(/\/+$/, ""),
     pushUrl: webSocketUrl(text(fields["push_url"]), page),
+    pushToken: fields["push_token"] === "data" ? "data" : "token",
     language: isLanguage(fields["language"]) ? fields["language"] : null,
     version: text(fields["version"]),
   };

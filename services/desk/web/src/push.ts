@@ -2,6 +2,7 @@
 import { Centrifuge, UnauthorizedError } from "centrifuge";
 import { asCard, asSnapshot, type Card } from "./contract.ts";
 import type { Message } from "./desk-state.ts";
+import { DataToken, type TokenPlace } from "./push-token.ts";
 import type { SignInEnd } from "./session.ts";
 
 /**
@@ -41,22 +42,22 @@ export class Push {
   private scheduled = false;
   private wasUp = false;
 
-  constructor(url: string, tokens: TokenSource, private readonly events: PushEvents) {
+  constructor(url: string, place: TokenPlace, tokens: TokenSource, private readonly events: PushEvents) {
+    const inData = new DataToken(tokens);
     this.client = new Centrifuge(url, {
-      token: tokens.current(),
-      getToken: async () => {
-        try {
-          return await tokens.renew();
-        } catch (error) {
-          throw error instanceof Unauthorised ? new UnauthorizedError("sign in again") : error;
-        }
-      },
+      ...(place === "data"
+        ? { getData: async () => ({ token: await orUnauthorised(inData.next()) }) }
+        : { token: tokens.current(), getToken: () => orUnauthorised(tokens.renew()) }),
       minReconnectDelay: RECONNECT_MIN_MS,
       maxReconnectDelay: RECONNECT_MAX_MS,
       name: "callcard-desk",
     });
-    this.client.on("connecting", () => events.link(this.wasUp ? "reconnecting" : "connecting"));
+    this.client.on("connecting", (context) => {
+      inData.lost(context.code);
+      events.link(this.wasUp ? "reconnecting" : "connecting");
+    });
     this.client.on("connected", (context) => {
+      inData.taken();
       this.wasUp = true;
       this.snapshot = context.data;
       this.schedule();
@@ -121,5 +122,14 @@ export class Push {
       if (snapshot) this.events.message({ kind: "connected", at, snapshot, missed });
       if (cards.length > 0) this.events.message({ kind: "cards", at, cards });
     });
+  }
+}
+
+/** Says in the SDK's words that there is no token to be had: then it does not try again. */
+async function orUnauthorised(token: Promise<string>): Promise<string> {
+  try {
+    return await token;
+  } catch (error) {
+    throw error instanceof Unauthorised ? new UnauthorizedError("sign in again") : error;
   }
 }

@@ -20,7 +20,7 @@ export class Shift {
   private readonly pbx: PbxWatch;
 
   constructor(config: Config, login: string, tokens: TokenSource, events: ShiftEvents) {
-    this.push = new Push(config.pushUrl, tokens, events);
+    this.push = new Push(config.pushUrl, config.pushToken, tokens, events);
     this.tabs = new Tabs(login, (message) => {
       this.attention.heard(message, Date.now());
       events.tabs();

@@ -16,10 +16,13 @@ export interface Hands {
   actsElsewhere(card: Card): boolean;
 }
 
-/** Somebody else had said who is calling: the form that lost may not be there any more to say so. */
+/**
+ * Somebody else had said who is calling: the form that lost may not be there any more to say so. Who says it in its place
+ * prevents the default.
+ */
 export class SaidFirstEvent extends Event {
   constructor(readonly error: ActionError) {
-    super("said-first", { bubbles: true });
+    super("said-first", { bubbles: true, cancelable: true });
   }
 }
 
@@ -29,7 +32,8 @@ export abstract class CardForm extends LitElement {
   @property({ attribute: false }) hands!: Hands;
   @state() protected busy = false;
   @state() protected error: ActionError | null = null;
-  @state() private done = "";
+  /** What to say of what worked; asked anew for each language. */
+  @state() private done: (() => string) | null = null;
 
   // One style sheet for the page, and the parts are within reach of the browser's own tools (find, translate).
   protected override createRenderRoot(): HTMLElement {
@@ -50,7 +54,7 @@ export abstract class CardForm extends LitElement {
     const field = event.target as HTMLInputElement | HTMLTextAreaElement;
     if (!isText(field)) return;
     this.hands.drafts.set(this.card.call_id, field.name, field.value);
-    this.done = "";
+    this.done = null;
   };
 
   protected value(name: string): string {
@@ -73,15 +77,16 @@ export abstract class CardForm extends LitElement {
     const before = this.fields().map((field) => [field, field.value] as const);
     this.busy = true;
     this.error = null;
-    this.done = "";
+    this.done = null;
     const article = this.closest("article");
     try {
       const card = await this.hands.act(this.card, name, body);
-      this.done = done(card);
+      this.done = () => done(card);
       this.clear(before.flatMap(([field, text]) => (sent.includes(field.name) && field.value === text ? [field] : [])));
     } catch (error) {
-      this.error = error instanceof ActionError ? error : new ActionError("refused", String(error));
-      if (this.error.problem === "first") this.dispatchEvent(new SaidFirstEvent(this.error));
+      const problem = error instanceof ActionError ? error : new ActionError("refused", String(error));
+      const taken = problem.problem === "first" && !this.dispatchEvent(new SaidFirstEvent(problem));
+      if (!taken) this.error = problem;
     } finally {
       this.busy = false;
       // All parts of the card are updated in this turn of the event loop.
@@ -93,7 +98,7 @@ export abstract class CardForm extends LitElement {
 
   /** The line under a form; always there, since a live region that comes with its text is not read out. */
   protected outcome(): TemplateResult {
-    const said = this.busy ? this.t.sending : this.error ? this.sentence(this.error) : this.done || nothing;
+    const said = this.busy ? this.t.sending : this.error ? this.sentence(this.error) : (this.done?.() ?? nothing);
     return html`<p class="form-outcome" role="status" data-tone=${this.error ? "error" : "done"}>${said}</p>`;
   }
 
@@ -112,7 +117,7 @@ export abstract class CardForm extends LitElement {
   }
 
   /** Something happened that is not of this form's doing. */
-  protected tell(sentence: string): void {
+  protected tell(sentence: () => string): void {
     this.error = null;
     this.done = sentence;
   }

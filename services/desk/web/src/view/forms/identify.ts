@@ -25,9 +25,11 @@ export class IdentifyCaller extends CardForm {
     if (before === undefined || sameCaller(before, this.card)) return;
     const lost = this.error?.problem === "first";
     if (this.hands.actsElsewhere(this.card)) {
-      const t = this.t.identify;
+      const { card } = this;
+      const told = (): string =>
+        card.match === "one" ? this.t.identify.elsewhere(plainHeadline(card, this.t)) : this.t.identify.undoneElsewhere;
       // Who tried here as well has been told already, and better.
-      if (!lost) this.tell(this.card.match === "one" ? t.elsewhere(plainHeadline(this.card, this.t)) : t.undoneElsewhere);
+      if (!lost) this.tell(told);
     } else if (lost) {
       this.error = null;
     }
@@ -83,6 +85,7 @@ export class IdentifyCaller extends CardForm {
   }
 
   private readonly lost = (event: SaidFirstEvent): void => {
+    event.preventDefault();
     this.error = event.error;
   };
 
