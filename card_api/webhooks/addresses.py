@@ -65,10 +65,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def __init__(self, allow_private: bool, resolve: Resolve = resolve) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
-        # No connection is kept: one to this address, proven to be one host's, must not carry another host's request.
-        self._inner = httpx.AsyncHTTPTransport(
-            verify=httpx.create_ssl_context(), limits=httpx.Limits(max_keepalive_connections=0)
-        )
+        # Made with the first delivery: reading the authorities to trust takes as long as a third of a start.
+        self._inner: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
@@ -93,6 +91,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return await self._at(request, allowed[-1])
 
     async def _at(self, request: httpx.Request, address: str) -> httpx.Response:
+        if self._inner is None:
+            # No connection is kept: one to this address, proven to be one host's, must not carry another's request.
+            self._inner = httpx.AsyncHTTPTransport(
+                verify=httpx.create_ssl_context(), limits=httpx.Limits(max_keepalive_connections=0)
+            )
         return await self._inner.handle_async_request(
             httpx.Request(
                 request.method,
@@ -105,4 +108,5 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        if self._inner is not None:
+            await self._inner.aclose()
