@@ -8,7 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,6 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import TomlConfigSettingsSource
@@ -246,15 +245,6 @@ class PushSettings(Section):
                 "is no address of a server: write it like http://centrifugo:8000, without a path"
             )
         return value
-
-    @model_validator(mode="after")
-    def _centrifugo_has_its_secret(self) -> Self:
-        if self.backend == "centrifugo" and self.centrifugo_secret is None:
-            raise ValueError(
-                "backend is centrifugo, but centrifugo_secret is missing: openssl rand -hex 32 makes one; write "
-                "it into Centrifugo's configuration (docs/centrifugo.md)"
-            )
-        return self
 
     @field_validator("centrifugo_secret")
     @classmethod

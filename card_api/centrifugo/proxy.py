@@ -28,6 +28,10 @@ from shared.token_keys import UnknownKeyError
 # missed has its effect. 5,000 tabs ask 17 times a second.
 RECHECK_SECONDS = 300
 
+# A connection ends so long before its token does, as with the gateway, so that the page can get a new one with the old;
+# of a short-lived one after nine tenths of its life.
+RENEW_EARLY_SECONDS = 60
+
 RECEIPTS = ("card.shown", "card.opened")
 
 
@@ -65,7 +69,7 @@ class PushProxy:
             return answers.INTERNAL  # temporary: the SDK comes again, and then the key may be known
         except TokenError as error:
             return answers.farewell(TOKEN_ENDED if error.expired else answers.INVALID_TOKEN)
-        meta = _meta(claims)
+        meta = _meta(claims, self._now())
         channel = agent_channel(claims.login)
         try:
             if meta.issued_at < await revoked_before(self._redis, claims.login):
@@ -87,12 +91,12 @@ class PushProxy:
         return answers.connected(fields, desk)
 
     async def refresh(self, asked: RefreshAsked) -> bytes:
-        """May the connection go on? When its token is over, or was ended, the tab has to connect with a new one."""
+        """May the connection go on? If not, the tab has to connect with a new token."""
         try:
             revoked = asked.meta.issued_at < await revoked_before(self._redis, asked.user)
         except (RedisError, OSError):
             revoked = False  # nobody is cut off because Redis is; it is asked again
-        if revoked or asked.meta.expires_at <= self._now().timestamp():
+        if revoked or asked.meta.ends_at <= self._now().timestamp():
             return answers.result({"expired": True})
         return answers.result({"expire_at": self._expire_at(asked.meta)})
 
@@ -139,13 +143,15 @@ class PushProxy:
         """When Centrifugo asks next, in seconds since 1970."""
         now = self._now().timestamp()
         # One second ahead at least: what lies in the past is no answer.
-        return int(max(min(meta.expires_at, now + RECHECK_SECONDS), now + 1))
+        return int(max(min(meta.ends_at, now + RECHECK_SECONDS), now + 1))
 
 
-def _meta(claims: TokenClaims) -> Meta:
+def _meta(claims: TokenClaims, now: datetime) -> Meta:
+    ends_at = claims.expires_at.timestamp()
+    left = ends_at - now.timestamp()
     return Meta(
         role=claims.role,
         issued_at=claims.issued_at.timestamp() if claims.issued_at else 0.0,
-        expires_at=claims.expires_at.timestamp(),
+        ends_at=ends_at - min(RENEW_EARLY_SECONDS, max(left, 0.0) / 10),
         channels=list(claims.channels),
     )

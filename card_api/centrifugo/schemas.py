@@ -12,12 +12,12 @@ class Asked(BaseModel):
 class Meta(Asked):
     """What we gave Centrifugo to keep with a connection: whose it is, by the token it came with.
 
-    Times in seconds since 1970.
+    Times in seconds since 1970. `ends_at`: when the tab needs a new token.
     """
 
     role: str = "agent"
     issued_at: float = 0.0
-    expires_at: float = 0.0
+    ends_at: float = 0.0
     channels: list[str] = []
 
 

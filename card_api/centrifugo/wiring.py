@@ -17,7 +17,7 @@ from card_api.centrifugo.router import centrifugo_router
 from card_api.health.service import Check
 from shared.jwks import Tokens
 from shared.push import CardPublisher, DeskReader, PushPublisher
-from shared.settings import Settings
+from shared.settings import Settings, SettingsError
 
 
 async def _nothing_to_close() -> None:
@@ -40,11 +40,16 @@ class PushBackend:
 def push_backend(
     settings: Settings, redis: Redis, auth_secret: str, now: Callable[[], datetime]
 ) -> PushBackend:
-    """Our own gateway, or Centrifugo."""
+    """Our own gateway, or Centrifugo. Raises `SettingsError` if there is no secret for the talk with it."""
     desks = PushPublisher(redis)
-    secret = settings.push.centrifugo_secret
-    if settings.push.backend == "gateway" or secret is None:
+    if settings.push.backend == "gateway":
         return PushBackend(desks)
+    secret = settings.push.centrifugo_secret
+    if secret is None:
+        raise SettingsError(
+            "CALLCARD_PUSH__CENTRIFUGO_SECRET (or …_FILE) is missing, and CALLCARD_PUSH__BACKEND is centrifugo: "
+            "openssl rand -hex 32 makes one; write it into Centrifugo's configuration too (docs/centrifugo.md)."
+        )
     centrifugo = Centrifugo(settings.push.centrifugo_url, secret.get_secret_value())
     outbox = Outbox(centrifugo)
     catch_up = CatchUp(DeskReader(redis), outbox)

@@ -139,3 +139,26 @@ def test_a_wrap_up_time_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, v
     monkeypatch.setenv("CALLCARD_PBX__MAIN__WRAPUP", value)
     with pytest.raises(SettingsError, match=r"CALLCARD_PBX__MAIN__WRAPUP.*support=30,billing=15"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("BACKEND", "pusher", "CALLCARD_PUSH__BACKEND"),
+        (
+            "CENTRIFUGO_URL",
+            "centrifugo:8000",
+            "is no address of a server: write it like http://centrifugo:8000",
+        ),
+        ("CENTRIFUGO_URL", "http://centrifugo:8000/api", "without a path"),
+        ("CENTRIFUGO_SECRET", "short", "CALLCARD_PUSH__CENTRIFUGO_SECRET: is too short"),
+    ],
+)
+def test_what_is_wrong_about_centrifugo_is_said(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(f"CALLCARD_PUSH__{name}", value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert says in str(error.value)
+    assert "short" not in str(error.value).replace("too short", "")

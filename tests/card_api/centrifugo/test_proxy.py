@@ -86,7 +86,7 @@ async def test_connecting_gives_the_desk_at_centrifugos_position(
     assert result["meta"] == {
         "role": "supervisor",
         "issued_at": NOW.timestamp(),
-        "expires_at": (NOW + timedelta(hours=1)).timestamp(),
+        "ends_at": (NOW + timedelta(minutes=59)).timestamp(),
         "channels": ["line:support"],
     }
     desk = DeskSnapshot.model_validate(result["data"])
@@ -114,13 +114,13 @@ async def test_a_connection_goes_on_as_long_as_its_token(ask: Asking, redis: Red
     async def refresh(**meta: float) -> Any:
         return (await ask("refresh", user="101", meta=meta))["result"]
 
-    assert await refresh(issued_at=now, expires_at=now + 9999) == {"expire_at": int(now) + RECHECK_SECONDS}
-    assert await refresh(issued_at=now, expires_at=now + 9) == {"expire_at": int(now) + 9}
-    assert await refresh(issued_at=now, expires_at=now) == {"expired": True}
+    assert await refresh(issued_at=now, ends_at=now + 9999) == {"expire_at": int(now) + RECHECK_SECONDS}
+    assert await refresh(issued_at=now, ends_at=now + 9) == {"expire_at": int(now) + 9}
+    assert await refresh(issued_at=now, ends_at=now) == {"expired": True}
     assert await refresh() == {"expired": True}
     await disconnect(redis, "101", RIGHTS_CHANGED, NOW)
-    assert await refresh(issued_at=now - 1, expires_at=now + 9) == {"expired": True}
-    assert await refresh(issued_at=now, expires_at=now + 9) == {"expire_at": int(now) + 9}
+    assert await refresh(issued_at=now - 1, ends_at=now + 9) == {"expired": True}
+    assert await refresh(issued_at=now, ends_at=now + 9) == {"expire_at": int(now) + 9}
 
 
 async def test_who_hears_what(ask: Asking) -> None:
@@ -161,7 +161,7 @@ async def test_nobody_is_cut_off_because_something_is_away(redis: Redis, centrif
     away = connect_redis("redis://127.0.0.1:1/0")
     ask = asking(away, centrifugo)
     assert (await ask("connect", data={"token": token()}))["error"]["code"] == 100
-    meta = {"issued_at": 0, "expires_at": NOW.timestamp() + 9}
+    meta = {"issued_at": 0, "ends_at": NOW.timestamp() + 9}
     assert "expire_at" in (await ask("refresh", user="101", meta=meta))["result"]
     receipt = {"call_id": "main-1", "rev": 1}
     assert "result" in await ask("rpc", user="101", method="card.shown", data=receipt)

@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 
 from services.desk.app import desk
-from shared.settings import DeskSettings, Settings, SettingsError
+from shared.settings import DeskSettings, PushSettings, Settings, SettingsError
 
 
 @pytest.fixture
@@ -117,8 +117,17 @@ class TestConfig:
         answer = await get(desk(settings, built), "/config.json")
         told = answer.json()
         assert told.pop("version")
-        assert told == {"api_url": "", "push_url": "wss://push.example", "language": "en"}
+        assert told == {
+            "api_url": "",
+            "push_url": "wss://push.example",
+            "push_token": "token",
+            "language": "en",
+        }
         assert answer.headers["cache-control"] == "no-cache"
+
+    async def test_the_page_learns_where_centrifugo_wants_its_token(self, built: Path) -> None:
+        settings = Settings(push=PushSettings(backend="centrifugo"))
+        assert (await get(desk(settings, built), "/config.json")).json()["push_token"] == "data"
 
 
 class TestNotBuilt:
