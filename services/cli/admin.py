@@ -16,7 +16,8 @@ from card_api.agents.service import AgentService, Done
 from card_api.database import DATABASE_ERRORS
 from services.cli.output import console, fail
 from services.cli.passwords import new_password
-from services.cli.work import Demo, database, run_it, settings_of, with_database
+from services.cli.which import Demo, settings_of
+from services.cli.work import database, run_it, with_database
 from services.migrate import upgrade
 
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)

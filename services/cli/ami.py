@@ -197,7 +197,7 @@ def _check(file: Path, check: Check) -> None:
 
 
 def _play_into(file: Path, into: str, speed: float, settings: Settings, known: PbxSettings | None) -> None:
-    from services.cli.demo import demo_folder
+    from services.cli.which import demo_folder
     from services.embedded.running import running
     from services.playback import PlaybackError, Played, Recorded, play_into_redis, play_to_listener
 

@@ -15,7 +15,8 @@ from card_api.api_keys.repository import ApiKey, ApiKeyRepository
 from card_api.api_keys.scopes import SCOPES
 from card_api.api_keys.service import ApiKeyError, ApiKeyService, Made
 from services.cli.output import console, fail
-from services.cli.work import Answer, Demo, with_database
+from services.cli.which import Demo
+from services.cli.work import Answer, with_database
 
 apikey = typer.Typer(help="Keys for other systems (CRM) to call the REST API.", no_args_is_help=True)
 

@@ -30,7 +30,8 @@ from services.cli.encodings import encoding_of, known, splittable
 from services.cli.errors import ErrorFile, FailedRows
 from services.cli.output import console, fail
 from services.cli.recordings import chunks
-from services.cli.work import Demo, settings_of, with_database
+from services.cli.which import Demo, settings_of
+from services.cli.work import with_database
 
 app = typer.Typer(help="Customers: load them from a file, write them to one.", no_args_is_help=True)
 

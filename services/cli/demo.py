@@ -12,13 +12,14 @@ from card_api.api_keys.scopes import SCOPES
 from card_api.api_keys.service import ApiKeyService
 from services.cli.output import console
 from services.cli.passwords import new_password
+from services.cli.which import demo_folder
 from services.front import PortTaken, listen
 from services.migrate import upgrade
 from services.runtime import Servers, Target, kept_secret, serve, servers
 from services.samples import load_samples
 from shared.db import create_engine
 from shared.observability import configure_logging
-from shared.settings import DatabaseSettings, PbxSettings, RedisSettings, Settings, load_settings
+from shared.settings import PbxSettings, Settings, load_settings
 
 EXAMPLES = """\
 Examples:
@@ -96,17 +97,6 @@ def _settings(port: int | None, calls_per_minute: float | None) -> Settings:
         host=simulator.host, port=simulator.port, username=simulator.username, secret=simulator.secret
     )
     return demo_folder(base).model_copy(update={"http": http, "simulator": simulator, "pbx": {"demo": pbx}})
-
-
-def demo_folder(settings: Settings) -> Settings:
-    """Settings for the demo's own servers and data: samples must never get into a company's customers."""
-    return settings.model_copy(
-        update={
-            "data_dir": settings.data_dir / "demo",
-            "database": DatabaseSettings(),
-            "redis": RedisSettings(),
-        }
-    )
 
 
 def _free(host: str, wanted: int) -> int:

@@ -15,7 +15,7 @@ import typer
 from redis.exceptions import RedisError
 
 from services.cli.output import console, fail
-from services.cli.work import Demo, settings_of
+from services.cli.which import Demo, settings_of
 from services.embedded.running import running
 from shared.push import agent_channel
 from shared.settings import Settings

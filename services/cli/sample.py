@@ -15,7 +15,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.cli.output import console, fail
-from services.cli.work import Demo, database, run_it, settings_of
+from services.cli.which import Demo, settings_of
+from services.cli.work import database, run_it
 from services.migrate import upgrade
 from services.synthetic.calls import calls as past_calls
 from services.synthetic.people import SOURCE

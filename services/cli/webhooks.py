@@ -19,7 +19,8 @@ from card_api.webhooks.sender import Sender
 from card_api.webhooks.service import WebhookService
 from services.cli.output import console, fail
 from services.cli.webhook_listen import listen
-from services.cli.work import Answer, Demo, settings_of, with_database
+from services.cli.which import Demo, settings_of
+from services.cli.work import Answer, with_database
 from services.runtime import kept_secret
 from shared.errors import Problem
 from shared.settings import Settings

@@ -5,34 +5,24 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-import typer
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from card_api.agents.service import AgentError
 from card_api.api_keys.service import ApiKeyError
 from card_api.database import DATABASE_ERRORS, sentence
-from services.cli.demo import demo_folder
 from services.cli.output import fail
+from services.cli.which import settings_of
 from services.embedded import EmbeddedPostgres
 from services.embedded.running import running
 from services.migrate import upgrade
 from shared.bus import connect_redis
 from shared.db import create_engine
-from shared.observability import configure_logging
-from shared.settings import Settings, load_settings
+from shared.settings import Settings
 
-Demo = Annotated[bool, typer.Option("--demo", help="Meant is the demo, not the product.")]
 Answer = TypeVar("Answer")
-
-
-def settings_of(demo: bool) -> Settings:
-    """The settings of the product, or of the demo; logs on a terminal."""
-    settings = load_settings()
-    configure_logging("warning", "console")
-    return demo_folder(settings) if demo else settings
 
 
 @contextlib.contextmanager
