@@ -156,7 +156,7 @@ async def card_api(
         audit = AuditService(AuditRepository(engine))
         gatherer = Gatherer(lookup, build_sources(settings, metrics), KeyRepository(engine))
         push = push_backend(settings, redis, auth_secret, now)
-        receipts = ReceiptReader(redis, metrics.receipts_malformed)
+        receipts = ReceiptReader(redis, metrics.receipts_malformed, now)
         tabs = tabs_of(push.connected) if push.connected else tabs_of_gateway(redis)
         rings = RingKeeper(RingRepository(engine), receipts, tabs, metrics, now)
         told = rings.book.pushed

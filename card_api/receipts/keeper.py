@@ -18,7 +18,7 @@ from card_api.metrics import Metrics
 from card_api.receipts.book import RingBook
 from card_api.receipts.reader import ReceiptReader
 from card_api.receipts.repository import RingRepository
-from card_api.receipts.ring import Ring, Tabs, to_push, to_screen, why_unseen
+from card_api.receipts.ring import Ring, Tabs, Unseen, to_push, to_screen, why_unseen
 from card_api.receipts.tabs import AskTabs
 from shared.contracts.push import Receipt
 from shared.observability import logger
@@ -30,9 +30,10 @@ _AT_ONCE = 500
 # A receipt whose ring is not in the table: another process may be about to store it. After this it is about no ring: a
 # card that was answered elsewhere, or of a process that was killed.
 _PATIENCE = timedelta(seconds=10)
-# Rings asked about in a tick, one after the other, below a millisecond each; and for how long, if nobody answers.
-_ASK_AT_ONCE = 200
-_ASK_SECONDS = 2.0
+# A tick asks about agents one after the other, below a millisecond each; what is not answered by then is asked again.
+_ASK_SECONDS = 1.0
+# Statements take milliseconds; a PostgreSQL that hangs must not keep rings for ever from one that answers.
+_STORE_SECONDS = 15.0
 # Rings that a killed process has left without a reason.
 _SETTLE_SECONDS = 60.0
 _SETTLED_AFTER = timedelta(minutes=1)
@@ -70,7 +71,8 @@ class RingKeeper:
             while True:
                 await asyncio.sleep(_TICK_SECONDS)
                 try:
-                    await self.tick()
+                    async with asyncio.timeout(_STORE_SECONDS):
+                        await self.tick()
                     backoff.reset()
                 except DATABASE_ERRORS as error:
                     if backoff.fresh:
@@ -84,7 +86,7 @@ class RingKeeper:
 
     async def tick(self) -> None:
         """Store and judge what there is. Raises one of `DATABASE_ERRORS`; then it waits for the next one."""
-        await self._ask(self.book.to_ask(self._now())[:_ASK_AT_ONCE])
+        await self._ask(self.book.to_ask(self._now()))
         matched = await self._store()
         await self._reader.done(matched)
         await self._say()
@@ -139,27 +141,27 @@ class RingKeeper:
         for moments in shown:
             for stage, seconds in to_screen(moments):
                 self._metrics.ring_seconds.labels(stage).observe(seconds)
-        late = self._now() - _PATIENCE
-        of_no_ring = {i for i, receipt in waiting.items() if i not in found and receipt.received_at < late}
+        of_no_ring = self._reader.came_before(self._now() - _PATIENCE) & waiting.keys() - found
         self._metrics.receipts_of_no_ring.inc(len(of_no_ring))
         await self._reader.done(found | of_no_ring)
 
     async def _ask(self, rings: list[Ring]) -> None:
         """Why has nobody shown these? Asked now, two seconds after the push; judged when it is sure that nobody has."""
-        known: dict[str, Tabs | None] = {}
+        known: dict[str, Tabs] = {}
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 for ring in rings:
                     if ring.agent not in known:
                         known[ring.agent] = await self._tabs(ring.agent)
-        except (RedisError, OSError):  # TimeoutError is one
+                    ring.unseen = why_unseen(ring, known[ring.agent])
+        except (RedisError, OSError):  # TimeoutError is one; the next tick asks again
             pass
-        for ring in rings:
-            ring.unseen = why_unseen(ring, known.get(ring.agent))
 
     async def _judge(self) -> None:
         while due := self.book.to_judge(self._now(), _AT_ONCE):
-            unseen = [ring for ring in due if ring.unseen is not None and not ring.seen]
+            unseen = [ring for ring in due if not ring.seen]
+            for ring in unseen:
+                ring.unseen = ring.unseen or Unseen.UNKNOWN
             for reason in await self._repository.judge(unseen) if unseen else ():
                 self._metrics.rings_unseen.labels(reason.value).inc()
             self.book.judged(due)

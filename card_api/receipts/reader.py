@@ -4,7 +4,8 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Counter
@@ -34,8 +35,15 @@ _ACKNOWLEDGE_SECONDS = 5.0
 class ReceiptReader:
     """Run `run` as a task. `waiting`: receipts that are not stored yet, by entry, oldest first."""
 
-    def __init__(self, redis: Redis, malformed: Counter, claim_idle_ms: int = CLAIM_IDLE_MS) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        malformed: Counter,
+        now: Callable[[], datetime],
+        claim_idle_ms: int = CLAIM_IDLE_MS,
+    ) -> None:
         self._redis = redis
+        self._now = now
         self._malformed = malformed
         self._claim_idle_ms = claim_idle_ms
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -44,6 +52,7 @@ class ReceiptReader:
         self._room.set()
         self._log = logger("receipts")
         self.waiting: dict[bytes, Receipt] = {}
+        self._came: dict[bytes, datetime] = {}
 
     async def run(self) -> None:
         """Until cancelled, whatever is away."""
@@ -64,6 +73,10 @@ class ReceiptReader:
         finally:
             await end([claiming])
 
+    def came_before(self, moment: datetime) -> set[bytes]:
+        """Those that wait since then or longer, by our own clock."""
+        return {id_ for id_, came in self._came.items() if came < moment}
+
     async def done(self, ids: Iterable[bytes]) -> None:
         """These are stored. Redis away: they come again, and find that nothing is new."""
         finished = list(ids)
@@ -78,6 +91,7 @@ class ReceiptReader:
             pass
         for id_ in finished:
             self.waiting.pop(id_, None)
+            self._came.pop(id_, None)
         if len(self.waiting) < ROOM:
             self._room.set()
 
@@ -101,10 +115,12 @@ class ReceiptReader:
             await self._take(entries)
 
     async def _take(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        bad = []
+        bad: list[bytes] = []
+        now = self._now()
         for id_, fields in entries:
             try:
                 self.waiting[id_] = decode_receipt(fields)
+                self._came.setdefault(id_, now)
             except ValueError:
                 bad.append(id_)
         if bad:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.push_control import PASSWORD_CHANGED, TOKEN_ENDED
+
 IN_TIME = timedelta(seconds=2)
 """A card that is shown later may as well not be: a phone is often answered by then."""
 
 # A tab that left so short before the ring was meant to be there: a page that reloads, Wi-Fi that went. Longer ago it is
 # somebody who is not at work.
 LATELY = timedelta(minutes=2)
-# The gateway's close code for a token that ended while its tab was open (`connection expired`).
-_EXPIRED = 3005
+# Close codes of a tab whose token is good for nothing any more: it ended by itself (`connection expired`), was refused
+# when it was to be renewed (`invalid token`), or was ended.
+_TOKEN_OVER = (3005, 3500, TOKEN_ENDED.code, PASSWORD_CHANGED.code)
 # Signed out and switched off: nobody is meant to be there.
 _ON_PURPOSE = range(4500, 5000)
 
@@ -64,16 +67,14 @@ class Ring:
         return self.shown is not None and self.shown - self.pushed <= IN_TIME
 
 
-def why_unseen(ring: Ring, tabs: Tabs | None) -> Unseen:
-    """The reason, as far as it is known. `tabs`: two seconds after the push; None: it could not be asked."""
-    if tabs is None:
-        return Unseen.UNKNOWN
+def why_unseen(ring: Ring, tabs: Tabs) -> Unseen:
+    """The reason, as far as it is known. `tabs`: two seconds after the push."""
     if tabs.connected:
         short = ring.over is not None and ring.over - ring.pushed < IN_TIME
         return Unseen.OVER if short else Unseen.SLOW
     if tabs.left_at is None or tabs.code in _ON_PURPOSE:
         return Unseen.NO_TAB
-    if tabs.code == _EXPIRED:
+    if tabs.code in _TOKEN_OVER:
         return Unseen.TOKEN_EXPIRED
     return Unseen.DISCONNECTED if tabs.left_at >= ring.pushed - LATELY else Unseen.NO_TAB
 

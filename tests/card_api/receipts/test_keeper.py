@@ -45,7 +45,7 @@ class Process:
 
     def __init__(self, engine: AsyncEngine, redis: Redis, clock: Clock) -> None:
         self.metrics = Metrics()
-        self.reader = ReceiptReader(redis, self.metrics.receipts_malformed, claim_idle_ms=300)
+        self.reader = ReceiptReader(redis, self.metrics.receipts_malformed, clock, claim_idle_ms=300)
         self.repository = RingRepository(engine)
         self.clock = clock
         self.keeper = RingKeeper(self.repository, self.reader, tabs_of_gateway(redis), self.metrics, clock)

@@ -22,7 +22,6 @@ def ring(shown: float | None = None, over: float | None = None) -> Ring:
 @pytest.mark.parametrize(
     ("tabs", "over", "reason"),
     [
-        (None, None, Unseen.UNKNOWN),
         (Tabs(True), None, Unseen.SLOW),
         (Tabs(True), 3.9, Unseen.OVER),
         (Tabs(True), 4.1, Unseen.SLOW),
@@ -32,10 +31,11 @@ def ring(shown: float | None = None, over: float | None = None) -> Ring:
         (Tabs(False, at(-119), 3001), None, Unseen.NO_TAB),
         (Tabs(False, at(-117), 3001), None, Unseen.DISCONNECTED),
         (Tabs(False, at(-3600), 3005), None, Unseen.TOKEN_EXPIRED),
+        (Tabs(False, at(1), 4002), None, Unseen.TOKEN_EXPIRED),
         (Tabs(False, at(1), 4500), None, Unseen.NO_TAB),
     ],
 )
-def test_why(tabs: Tabs | None, over: float | None, reason: Unseen) -> None:
+def test_why(tabs: Tabs, over: float | None, reason: Unseen) -> None:
     assert why_unseen(ring(over=over), tabs) is reason
 
 
