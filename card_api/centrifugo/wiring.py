@@ -38,9 +38,12 @@ class PushBackend:
 
 
 def push_backend(
-    settings: Settings, redis: Redis, auth_secret: str, now: Callable[[], datetime]
+    settings: Settings, redis: Redis, tokens: Tokens, now: Callable[[], datetime]
 ) -> PushBackend:
-    """Our own gateway, or Centrifugo. Raises `SettingsError` if there is no secret for the talk with it."""
+    """Our own gateway, or Centrifugo. Raises `SettingsError` if there is no secret for the talk with it.
+
+    `tokens`: whoever calls keeps their keys up to date.
+    """
     desks = PushPublisher(redis)
     if settings.push.backend == "gateway":
         return PushBackend(desks)
@@ -53,7 +56,6 @@ def push_backend(
     centrifugo = Centrifugo(settings.push.centrifugo_url, secret.get_secret_value())
     outbox = Outbox(centrifugo)
     catch_up = CatchUp(DeskReader(redis), outbox)
-    tokens = Tokens(settings.auth, auth_secret)
     proxy = PushProxy(redis, centrifugo, catch_up, tokens, now)
 
     async def answers() -> Check:
@@ -66,11 +68,10 @@ def push_backend(
         await catch_up.close()
         await centrifugo.close()
 
-    rings = () if tokens.ring is None else (tokens.ring.run,)
     return PushBackend(
         CentrifugoPublisher(desks, outbox),
         (centrifugo_router(proxy, secret.get_secret_value()),),
-        (outbox.run, Orders(redis, outbox).run, *rings),
+        (outbox.run, Orders(redis, outbox).run),
         {"centrifugo": answers},
         close,
         centrifugo.connected,

@@ -21,10 +21,11 @@ from card_api.centrifugo.outbox import Outbox
 from card_api.centrifugo.publisher import CentrifugoPublisher
 from card_api.centrifugo.wiring import push_backend
 from services.front import listen, serving
+from shared.jwks import Tokens
 from shared.push import DeskReader, PushPublisher, agent_channel
 from shared.push_control import SIGNED_OUT, disconnect
 from shared.revision import revision
-from shared.settings import PushSettings, Settings, SettingsError
+from shared.settings import AuthSettings, PushSettings, Settings, SettingsError
 from tests.card_api.centrifugo.conftest import AUTH_SECRET, SECRET
 from tests.e2e.standin import StandIn, stand_in
 from tests.shared.test_push import make_card
@@ -68,7 +69,7 @@ def watched(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
 async def test_without_a_secret_the_start_says_what_is_missing(redis: Redis) -> None:
     settings = Settings(push=PushSettings(backend="centrifugo"))
     with pytest.raises(SettingsError, match="CALLCARD_PUSH__CENTRIFUGO_SECRET"):
-        push_backend(settings, redis, AUTH_SECRET, lambda: datetime.now(UTC))
+        push_backend(settings, redis, Tokens(AuthSettings(), AUTH_SECRET), lambda: datetime.now(UTC))
 
 
 async def test_a_card_goes_to_the_desk_and_to_the_tabs_once(
