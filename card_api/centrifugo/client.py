@@ -68,43 +68,40 @@ class Centrifugo:
         answer = await self._call("batch", b'{"commands":[%s]}' % body)
         replies = answer.get("replies")
         if not isinstance(replies, list) or len(replies) != len(commands):
-            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?")
+            raise self._not_centrifugo()
         return [_refusal(reply) for reply in replies]
 
     async def position(self, channel: str) -> Position:
         """Where the channel's history ends now."""
-        answer = await self._call("history", orjson.dumps({"channel": channel, "limit": 0}))
-        refused = _refusal(answer)
-        if refused is not None:
-            raise CentrifugoAway(sentence(refused))
-        try:
-            result = answer["result"]
-            return Position(str(result.get("epoch") or ""), int(result.get("offset") or 0))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
+        result = await self._result("history", {"channel": channel, "limit": 0})
+        # Here and below: fields that are 0 or empty may be left out.
+        return Position(str(result.get("epoch") or ""), int(result.get("offset") or 0))
 
     async def connected(self, channel: str) -> bool:
         """Does a tab listen to the channel?"""
-        answer = await self._call("presence_stats", orjson.dumps({"channel": channel}))
-        refused = _refusal(answer)
-        if refused is not None:
-            raise CentrifugoAway(sentence(refused))
-        try:
-            # Numbers that are 0 may be left out.
-            return int(answer["result"].get("num_clients") or 0) > 0
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
+        result = await self._result("presence_stats", {"channel": channel})
+        return int(result.get("num_clients") or 0) > 0
 
     async def version(self) -> str:
         """Of the first node."""
-        answer = await self._call("info", b"{}")
-        try:
-            return str(answer["result"]["nodes"][0]["version"])
-        except (KeyError, TypeError, IndexError):
-            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?") from None
+        nodes = (await self._result("info", {})).get("nodes") or [{}]
+        return str(nodes[0].get("version") or "unknown")
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def _result(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._call(method, orjson.dumps(params))
+        refused = _refusal(answer)
+        if refused is not None:
+            raise CentrifugoAway(sentence(refused))
+        result = answer.get("result")
+        if not isinstance(result, dict):
+            raise self._not_centrifugo()
+        return result
+
+    def _not_centrifugo(self) -> CentrifugoAway:
+        return CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?")
 
     async def _call(self, method: str, body: bytes) -> dict[str, Any]:
         try:
@@ -129,7 +126,7 @@ class Centrifugo:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise CentrifugoAway(f"{self._url} does not answer like Centrifugo 6: is it one?")
+            raise self._not_centrifugo()
         return document
 
 

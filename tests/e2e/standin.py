@@ -92,6 +92,8 @@ class StandIn:
                 for connection in [one for one in self.connections if one.user == asked["user"]]:
                     connection.close(asked["disconnect"]["code"], asked["disconnect"]["reason"])
                 return {}
+            case "presence_stats":
+                return {"num_clients": len(self.channel(asked["channel"]).listeners)}
             case "info":
                 return {"nodes": [{"version": "stand-in"}]}
         raise AssertionError(method)
