@@ -19,23 +19,13 @@ from redis.exceptions import RedisError
 from push_gateway.channels import Identity, has_presence
 from push_gateway.client import Client, Socket
 from push_gateway.codes import CLOSE_BAD_REQUEST, CONNECTION_LIMIT, INTERNAL, SERVER_ERROR
+from push_gateway.effects import Effect, End, GiveReceipt, Join, Leave, Open, ReadHistory, ReadPresence, Send
 from push_gateway.hub import READ_SECONDS, BusAway, Hub
 from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
 from push_gateway.presence import PresenceKeeper
 from push_gateway.protocol import BadFrame, parse_frame
-from push_gateway.session import (
-    Effect,
-    End,
-    GiveReceipt,
-    Join,
-    Leave,
-    Open,
-    ReadHistory,
-    ReadPresence,
-    Send,
-    Session,
-)
+from push_gateway.session import Session
 from shared.contracts.push import Receipt
 from shared.observability import logger
 from shared.presence import Presence

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from push_gateway.codes import SLOW
+
 # Redis to socket is well below a millisecond; seconds mean a stalled tab or a machine without air.
 _DELIVERY_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1, 5)
 # Includes the way to the tab, painting, and the way back.
@@ -20,7 +22,7 @@ class Metrics:
             registry=registry,
         )
         for transport in ("websocket", "http_stream"):
-            self.connections.labels(transport)  # there from the beginning, as 0
+            self.connections.labels(transport)
         self.queued_bytes = Gauge(
             "callcard_push_queued_bytes", "Bytes waiting in the clients' queues", registry=registry
         )
@@ -47,6 +49,10 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        # There from the beginning, as 0: an alert on what never happened yet needs the series.
+        for result in ("recovered", "snapshot"):
+            self.recoveries.labels(result)
+        self.closes.labels(str(SLOW.code))
         self.holes = Counter(
             "callcard_push_bus_holes",
             "Holes in a channel that were heard live and read again",

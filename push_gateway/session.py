@@ -1,12 +1,9 @@
 """One connection as a state machine: commands and the clock in, effects out. No socket, no Redis, no clock of its own.
 
-Some effects need an answer: `Open` ends with `opened` or `failed`, `Join` with `joined` or `failed`, `ReadHistory`
-with `history_read` or `failed`, `ReadPresence` with `presence_read` or `failed`. Times are seconds of one monotonic
-clock.
+Times are seconds of one monotonic clock.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -19,16 +16,13 @@ from push_gateway.codes import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     CLOSE_BAD_REQUEST,
-    EXPIRED,
     INSUFFICIENT_STATE,
     INTERNAL,
     INVALID_TOKEN,
     LIMIT_EXCEEDED,
     METHOD_NOT_FOUND,
-    NO_PONG,
     NOT_AVAILABLE,
     PERMISSION_DENIED,
-    STALE,
     TOKEN_EXPIRED,
     TOO_MANY_ERRORS,
     TOO_MANY_REQUESTS,
@@ -39,6 +33,19 @@ from push_gateway.codes import (
     Close,
     Error,
 )
+from push_gateway.effects import (
+    Effect,
+    End,
+    GiveReceipt,
+    Join,
+    Leave,
+    Open,
+    Question,
+    ReadHistory,
+    ReadPresence,
+    Send,
+)
+from push_gateway.lifetime import PING_SECONDS, Lifetime
 from push_gateway.limits import Limits
 from push_gateway.protocol import (
     FLAG_REJECT_UNRECOVERED,
@@ -62,12 +69,6 @@ from shared.push import HISTORY_LENGTH, ChannelState, Position, Publication, age
 from shared.security import TokenError
 from shared.token_keys import UnknownKeyError
 
-# Convention of the protocol; the SDKs wait ten seconds longer before they call a connection dead.
-PING_SECONDS = 25
-# A tab in the background may be slow; a dead way is better found out late than a sleeping one cut off.
-PONG_SECONDS = 8
-# The SDK asks for a new token when `ttl` is over; this is how long page and network may take for it.
-EXPIRY_GRACE_SECONDS = 25
 # `ttl` ends this long before the token does, so that the page can still get a new one with the old.
 RENEW_EARLY_SECONDS = 60
 # Browsers' timers overflow after 24.8 days; once a day is often enough to look.
@@ -78,80 +79,6 @@ DEAF_FACTOR = 10
 MAX_CHANNEL_CHARS = 255
 
 RECEIPTS = ("card.shown", "card.opened")
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put the frame into the client's queue."""
-
-    frame: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Close the connection; nothing comes after it."""
-
-    close: Close
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Subscribe to the agent's channel and read its desk, for a connect command."""
-
-    command: int
-    identity: Identity
-    channel: str
-    known: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Subscribe to a channel, for a subscribe command."""
-
-    command: int
-    channel: str
-    known: Position | None
-    reject_unrecovered: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Unsubscribe."""
-
-    channel: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadHistory:
-    """Read at most `limit` publications of a channel the client is subscribed to."""
-
-    command: int
-    channel: str
-    since: Position | None
-    limit: int
-    reverse: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPresence:
-    """Read who is in a channel the client is subscribed to. `method`: presence | presence_stats."""
-
-    command: int
-    channel: str
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveReceipt:
-    """Hand on that the agent's tab has shown or opened a card."""
-
-    what: str
-    agent: str
-    seen: CardSeen
-
-
-Question = Open | Join | ReadHistory | ReadPresence
-Effect = Send | End | Leave | GiveReceipt | Question
 
 
 class _Phase(Enum):
@@ -185,10 +112,7 @@ class Session:
         self._limits = limits
         self._phase = _Phase.NEW
         self._channels: set[str] = set()
-        self._stale_at = now + limits.first_command_seconds
-        self._ping_at = float("inf")
-        self._pong_until = float("inf")
-        self._expires_at = float("inf")
+        self._lifetime = Lifetime(now + limits.first_command_seconds)
         self._second = now
         self._commands = 0
         self._methods: dict[str, Callable[[Command, float], list[Effect]]] = {
@@ -210,31 +134,18 @@ class Session:
     @property
     def deadline(self) -> float:
         """When `tick` must be called next; never again (infinity) once the session has ended."""
-        if self._phase is _Phase.ENDED:
-            return float("inf")
-        if self._phase in (_Phase.NEW, _Phase.CONNECTING):
-            return self._stale_at
-        return min(self._ping_at, self._pong_until, self._expires_at)
+        return self._lifetime.deadline
 
     def tick(self, now: float) -> list[Effect]:
         """What the clock alone brings about: pings, and the end of who is silent."""
-        if self._phase is _Phase.ENDED:
+        due = self._lifetime.tick(now)
+        if due is None:
             return []
-        if self._phase is not _Phase.CONNECTED:
-            return self._end(STALE) if now >= self._stale_at else []
-        if now >= self._pong_until:
-            return self._end(NO_PONG)
-        if now >= self._expires_at:
-            return self._end(EXPIRED)
-        if now >= self._ping_at:
-            self._ping_at = now + PING_SECONDS
-            self._pong_until = now + PONG_SECONDS
-            return [Send(PING)]
-        return []
+        return self._end(due) if isinstance(due, Close) else [Send(PING)]
 
     def command(self, command: Command, now: float) -> list[Effect]:
         """What a command brings about."""
-        self._pong_until = float("inf")
+        self._lifetime.heard()
         if self._phase is _Phase.ENDED or command.method == "pong":
             return []
         if self._phase is not _Phase.CONNECTED and command.method != "connect":
@@ -259,7 +170,7 @@ class Session:
         identity = effect.identity
         self._phase = _Phase.CONNECTED
         self._channels.add(effect.channel)
-        self._ping_at = now + PING_SECONDS
+        self._lifetime.connected(now)
         fields = {
             **self._token_fields(identity, now),
             "ping": PING_SECONDS,
@@ -437,7 +348,7 @@ class Session:
 
     def _token_fields(self, identity: Identity, now: float) -> dict[str, Any]:
         left = identity.seconds_left
-        self._expires_at = now + left + EXPIRY_GRACE_SECONDS
+        self._lifetime.token_until(now + left)
         # A short-lived token is renewed after nine tenths of its life.
         ttl = max(1, int(min(left - min(RENEW_EARLY_SECONDS, left / 10), MAX_TTL_SECONDS)))
         return {"client": self.client_id, "version": "callcard", "expires": True, "ttl": ttl}
@@ -451,6 +362,7 @@ class Session:
 
     def _end(self, close: Close) -> list[Effect]:
         self._phase = _Phase.ENDED
+        self._lifetime.end()
         return [End(close)]
 
 

@@ -156,6 +156,8 @@ async def serving(app: ASGIApp, sock: socket.socket, drain: Any = None) -> Async
         lifespan="off",
         access_log=False,
         log_config=None,
+        # Two lines for each tab that comes would drown what matters when thousands come back at once.
+        log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

@@ -68,10 +68,10 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def js_tab(node: str, *urls: str) -> AsyncIterator[Tab]:
-    """A client; `urls`: see client.mjs."""
+async def js_tab(node: str, *urls: str, script: str = "client.mjs") -> AsyncIterator[Tab]:
+    """A client; `urls`: see the script."""
     process = await asyncio.create_subprocess_exec(
-        node, str(JS / "client.mjs"), *urls, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        node, str(JS / script), *urls, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         yield Tab(process)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from push_gateway.codes import Close
-from push_gateway.session import ReadHistory
+from push_gateway.effects import ReadHistory
 from shared.push import ChannelState, Position, Publication
 from tests.push_gateway.transcript import Transcript
 

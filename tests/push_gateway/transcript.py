@@ -10,19 +10,10 @@ import orjson
 
 from push_gateway.channels import Identity
 from push_gateway.codes import CLOSE_BAD_REQUEST, INTERNAL
+from push_gateway.effects import End, GiveReceipt, Join, Leave, Open, Question, ReadHistory, Send
 from push_gateway.limits import Limits
 from push_gateway.protocol import BadFrame, parse_frame
-from push_gateway.session import (
-    End,
-    GiveReceipt,
-    Join,
-    Leave,
-    Open,
-    Question,
-    ReadHistory,
-    Send,
-    Session,
-)
+from push_gateway.session import Session
 from shared.push import ChannelState, Position, Publication
 from shared.security import TokenError
 from shared.token_keys import UnknownKeyError
