@@ -5,23 +5,30 @@ customer shows it. Pages go by the moment of the last change, so a reader that i
 record that is changed meanwhile comes once more, later.
 """
 
+import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import DateTime, Integer, Text, Uuid, bindparam
+from sqlalchemy import DateTime, Integer, Row, Text, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
 
 from card_api.customers.bulk.columns import FIELDS, cell
+from card_api.database import DATABASE_ERRORS
 from shared.numbers import MAX_FIELD
 
 # A page is a few milliseconds of PostgreSQL and less than one of ours.
 _PAGE = 200
+# Seconds to wait for a PostgreSQL that is busy, or is started anew, before the next tries: whoever has read half a
+# million would have to begin again.
+_AGAIN = (0.2, 1.0, 5.0)
 # A number of one town, or the second of `8 (495) 123-45-67/68`: only its E.164 form says the same everywhere. A text
 # with so many digits, of which the last are the number's, is the number.
 _WHOLE_NUMBER = 10
@@ -103,26 +110,31 @@ _SELECT = text(
 
 
 async def export_pages(engine: AsyncEngine, wanted: Wanted, page: int = _PAGE) -> AsyncIterator[list[str]]:
-    """JSON of a `CustomerWrite` each, a page at a time. Raises one of `DATABASE_ERRORS` when PostgreSQL is away."""
+    """JSON of a `CustomerWrite` each, a page at a time. Raises one of `DATABASE_ERRORS` when PostgreSQL is away: for
+    the first page at once, later when it has stayed away for a while."""
     at, last = wanted.updated_since or _FIRST, UUID(int=0)
+    values = {"source": wanted.source, "category": wanted.category, "page": page}
+    pauses: Sequence[float] = ()
     while True:
-        async with engine.connect() as connection:
-            rows = (
-                await connection.execute(
-                    _SELECT,
-                    {
-                        "at": at,
-                        "id": last,
-                        "source": wanted.source,
-                        "category": wanted.category,
-                        "page": page,
-                    },
-                )
-            ).all()
-        if not rows:
+        rows = await _page(engine, {**values, "at": at, "id": last}, pauses)
+        if rows:
+            yield [row.line for row in rows]
+        if len(rows) < page:
             return
-        yield [row.line for row in rows]
-        at, last = rows[-1].updated_at, rows[-1].id
+        at, last, pauses = rows[-1].updated_at, rows[-1].id, _AGAIN
+
+
+async def _page(engine: AsyncEngine, values: dict[str, Any], pauses: Sequence[float]) -> Sequence[Row[Any]]:
+    for pause in pauses:
+        with suppress(*DATABASE_ERRORS):
+            return await _read(engine, values)
+        await asyncio.sleep(pause)
+    return await _read(engine, values)
+
+
+async def _read(engine: AsyncEngine, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    async with engine.connect() as connection:
+        return (await connection.execute(_SELECT, values)).all()
 
 
 async def count_customers(engine: AsyncEngine, wanted: Wanted) -> int:

@@ -60,6 +60,21 @@ _CALLS = text(
 ).bindparams(_IDS, bindparam("numbers", type_=ARRAY(Text)))
 
 
+_GROUP = text(
+    """
+    select coalesce(c.merged_into, c.id) as survivor, g.id from customers c
+    join customers g on g.id = coalesce(c.merged_into, c.id) or g.merged_into = coalesce(c.merged_into, c.id)
+    where c.id = :id
+    """
+).bindparams(bindparam("id", type_=Uuid))
+
+
+async def read_person(connection: AsyncConnection, id_: UUID) -> Person | None:
+    """The person that this record is a part of, as they are now: nobody is kept from changing them."""
+    rows = (await connection.execute(_GROUP, {"id": id_})).all()
+    return await find_person(connection, rows[0].survivor, [row.id for row in rows]) if rows else None
+
+
 async def find_person(connection: AsyncConnection, id_: UUID, ids: Sequence[UUID]) -> Person:
     """`ids`: the record `id_` and all that are merged into it."""
     those = {"ids": list(ids)}

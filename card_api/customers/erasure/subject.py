@@ -7,15 +7,15 @@ from uuid import UUID
 
 from sqlalchemy import Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.expression import TextClause, text
 
 from card_api.audit.repository import AuditEntry, write_audit
 from card_api.customers.actor import Actor
 from card_api.customers.document import read_customers
-from card_api.customers.erasure.person import Person
-from card_api.customers.erasure.service import group_of
+from card_api.customers.erasure.person import Person, read_person
 from card_api.transaction import transaction
+from shared.errors import NotFound
 
 # Documents in memory at once.
 _AT_ONCE = 200
@@ -54,32 +54,48 @@ class SubjectExport:
         self._now = now
 
     async def open(self, actor: Actor, id_: UUID) -> AsyncIterator[bytes]:
-        """The pieces of the document. Raises `NotFound` at once; it is written down who asked before a piece is out."""
+        """The pieces of the document. Raises `NotFound` and `Unavailable` at once: all but a company's many calls is
+        read before a piece is out, and who asked is written down with it."""
         async with transaction(self._engine) as connection:
-            person, _ = await group_of(connection, id_)
-            customers = await read_customers(connection, person.ids)
+            person = await read_person(connection, id_)
+            if person is None:
+                raise NotFound(f"No customer {id_} is known.")
             entry = AuditEntry(self._now(), actor.kind, actor.audit, "customer.exported", str(id_))
             await write_audit(connection, [entry])
-        head = b",".join(customer.to_json() for customer in customers)
-        return self._pieces(person, head)
+            head = await _head(connection, person)
+        return self._pieces(head, list(person.call_ids[_AT_ONCE:]))
 
-    async def _pieces(self, person: Person, customers: bytes) -> AsyncIterator[bytes]:
-        ids, numbers, calls = list(person.ids), list(person.numbers), list(person.call_ids)
-        yield b'{"customers":[' + customers + b"]"
-        remarks: dict[str, list[Any]] = {"ids": ids, "call_ids": calls}
-        yield b',"notes":' + await self._list(_NOTES, remarks)
-        yield b',"call_identities":' + await self._list(_IDENTITIES, remarks)
-        yield b',"do_not_call":' + await self._list(_DO_NOT_CALL, {"numbers": numbers})
-        yield b',"black_list":' + await self._list(_BLACK_LIST, {"numbers": numbers})
-        yield b',"audit":' + await self._list(_AUDIT, {"subjects": [*map(str, ids), *numbers]})
-        yield b',"calls":['
-        for begin in range(0, len(calls), _AT_ONCE):
-            part = await self._list(_CALLS, {"call_ids": calls[begin : begin + _AT_ONCE]})
-            yield (b"," if begin else b"") + part[1:-1]
+    async def _pieces(self, head: bytes, further_calls: list[str]) -> AsyncIterator[bytes]:
+        yield head
+        comma = b"" if head.endswith(b"[") else b","
+        for begin in range(0, len(further_calls), _AT_ONCE):
+            # A connection for this piece only: a reader may be slow.
+            async with transaction(self._engine) as connection:
+                part = await _rows_of(connection, _CALLS, call_ids=further_calls[begin : begin + _AT_ONCE])
+            if part:
+                yield comma + part
+                comma = b","
         yield b"]}"
 
-    async def _list(self, statement: TextClause, values: dict[str, list[Any]]) -> bytes:
-        """A connection for this piece only: a reader may be slow."""
-        async with transaction(self._engine) as connection:
-            rows = (await connection.execute(statement, values)).scalars()
-            return ("[" + ",".join(rows) + "]").encode()
+
+async def _head(connection: AsyncConnection, person: Person) -> bytes:
+    """Up to the first calls, whose list stays open."""
+    ids, calls, numbers = list(person.ids), list(person.call_ids), list(person.numbers)
+    customers = await read_customers(connection, person.ids)
+    subjects = [*map(str, ids), *numbers]
+    lists = {
+        b"customers": b",".join(customer.to_json() for customer in customers),
+        b"notes": await _rows_of(connection, _NOTES, ids=ids, call_ids=calls),
+        b"call_identities": await _rows_of(connection, _IDENTITIES, ids=ids, call_ids=calls),
+        b"do_not_call": await _rows_of(connection, _DO_NOT_CALL, numbers=numbers),
+        b"black_list": await _rows_of(connection, _BLACK_LIST, numbers=numbers),
+        b"audit": await _rows_of(connection, _AUDIT, subjects=subjects),
+    }
+    first = await _rows_of(connection, _CALLS, call_ids=calls[:_AT_ONCE])
+    whole = b"".join(b'"%b":[%b],' % one for one in lists.items())
+    return b'{%b"calls":[%b' % (whole, first)
+
+
+async def _rows_of(connection: AsyncConnection, statement: TextClause, **values: list[Any]) -> bytes:
+    """JSON of the rows, with commas between them."""
+    return ",".join((await connection.execute(statement, values)).scalars()).encode()

@@ -13,6 +13,7 @@ from sqlalchemy.sql.expression import text
 from card_api.calls.repository import CallRepository
 from card_api.calls.row import call_row
 from card_api.customers.erasure import service as erasure_service
+from card_api.customers.erasure import subject
 from card_api.customers.erasure.scrub import scrubbed
 from shared.contracts.call import Call, Caller, CallUpdate, Digits, Hold, Leg, TimelineEntry, Transfer
 from shared.push import PushPublisher, bus_name
@@ -269,6 +270,17 @@ class TestExport:
         assert [row["e164"] for row in body["black_list"]] == [OTHER_NUMBER]
         assert [row["call_id"] for row in body["call_identities"]] == ["main-4"]
         assert {"customer.created", "customer.exported", "lookup"} <= {e["action"] for e in body["audit"]}
+
+    async def test_it_waits_for_nobody_who_changes_the_customer_and_calls_come_in_pieces(
+        self, crm: httpx.AsyncClient, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(subject, "_AT_ONCE", 2)
+        id_ = await a_known_person(crm, engine)
+        async with engine.begin() as changing:
+            await changing.execute(text("select from customers for update"))
+            answer = await crm.get(f"{CUSTOMERS}/{id_}/export", timeout=5)
+        calls = [c["document"]["call_id"] for c in answer.json()["calls"]]
+        assert sorted(calls) == ["main-1", "main-2", "main-3", "main-4", "main-5"]
 
     async def test_unknown(self, crm: httpx.AsyncClient) -> None:
         assert_problem(
