@@ -55,6 +55,8 @@ class RingBook:
 
     def match(self, receipts: dict[bytes, Receipt]) -> set[bytes]:
         """Write down what tabs say of rings that are not stored yet. Returns the ids of those receipts."""
+        if not receipts:
+            return set()
         unsaved: dict[_Key, list[Ring]] = {}
         for ring in self._unsaved:
             unsaved.setdefault((ring.call_id, ring.agent), []).append(ring)

@@ -87,7 +87,9 @@ def agent_add(
     ] = False,
     demo: Demo = False,
 ) -> None:
-    """Add an agent, or change one. Prints a new password unless one is given or kept."""
+    """Add an agent, or change one, who is switched on by it. Prints a new password unless one is given or kept.
+
+    Another password or role ends the agent's sessions."""
     if language not in (None, "ru", "en"):
         fail(f"There is no language {language!r}: use ru or en.")
     password, made = _password(password_stdin, keep_password)

@@ -122,6 +122,25 @@ class TestAgentsAndKeys:
         assert changed.stdout == "Agent 101 (Anna) changed.\n"
         assert "Anna" in inside("agent", "list", **settings).stdout
 
+    def test_an_agent_is_switched_off_and_on_and_signed_out(
+        self, inside: Inside, database_url: str, redis_url: str
+    ) -> None:
+        settings = {"CALLCARD_DATABASE__URL": database_url, "CALLCARD_REDIS__URL": redis_url}
+        inside("agent", "add", "101", "--name", "Anna", **settings)
+        off = inside("agent", "off", "101", **settings)
+        assert (off.exit_code, off.stdout, off.stderr) == (0, "Agent 101 is switched off.\n", "")
+        assert " no " in inside("agent", "list", **settings).stdout
+        assert inside("agent", "on", "101", **settings).stdout == "Agent 101 is switched on.\n"
+        without_redis = {"CALLCARD_DATABASE__URL": database_url}
+        done = inside("agent", "sign-out", "101", **without_redis)
+        assert done.stdout == "Agent 101 is signed out everywhere.\n"
+        assert "open tabs stay for now" in " ".join(done.stderr.split())
+        nobody = inside("agent", "off", "102", **settings)
+        assert (nobody.exit_code, nobody.stderr) == (
+            2,
+            "callcard: There is no agent '102'. callcard agent list shows them.\n",
+        )
+
     def test_what_cannot_be_is_a_sentence(self, inside: Inside, database_url: str) -> None:
         done = inside("agent", "add", "Анна", "--name", "Анна", CALLCARD_DATABASE__URL=database_url)
         assert done.exit_code == 2
