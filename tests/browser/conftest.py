@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from services.desk.build import BuildError, build
-from tests.browser.parts import open_desk
+from tests.browser.parts import open_desk, tab
+from tests.browser.product import agent, pbx, stack
 from tests.browser.standin import StandIn, running
+
+__all__ = ["agent", "pbx", "stack"]  # fixtures of the real product
 
 # The system's package; playwright's own download is not used.
 CHROMIUM = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
@@ -94,21 +96,3 @@ async def timed_desk(page: Page, server: StandIn) -> Page:
     await page.clock.install()
     await open_desk(page, server)
     return page
-
-
-@asynccontextmanager
-async def tab(context: BrowserContext) -> AsyncIterator[Page]:
-    """A tab; anything it complains about (an exception, a refused script or style) fails the test."""
-    page = await context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console", lambda message: complaints.append(message.text) if _is_complaint(message.text) else None
-    )
-    yield page
-    await page.close()
-    assert complaints == []
-
-
-def _is_complaint(text: str) -> bool:
-    return "Content Security Policy" in text or "Uncaught" in text

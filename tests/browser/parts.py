@@ -1,13 +1,33 @@
 """Parts of the page, and ways onto it."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.cards import AGENT
 from tests.browser.standin import PASSWORD, StandIn
 
 NAME = "Анна Петрова"
+
+
+@asynccontextmanager
+async def tab(context: BrowserContext) -> AsyncIterator[Page]:
+    """A tab; anything it complains about (an exception, a refused script or style) fails the test."""
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console", lambda message: complaints.append(message.text) if _is_complaint(message.text) else None
+    )
+    yield page
+    await page.close()
+    assert complaints == []
+
+
+def _is_complaint(text: str) -> bool:
+    return "Content Security Policy" in text or "Uncaught" in text
 
 
 async def sign_in(page: Page, server: StandIn, password: str = PASSWORD) -> None:

@@ -1,22 +1,16 @@
 """The desk on the real product and a simulated PBX: what an agent says from the card is what the company knows then."""
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
-from pydantic import SecretStr
 
-from services.runtime import Target
 from services.samples import SHARED_NUMBER
-from services.simulator.config import FULL_ACCOUNT, SimCaller, SimulatorConfig
-from services.simulator.simulator import SimCall, Simulator
-from shared.settings import PbxSettings
-from tests.browser.conftest import tab
-from tests.browser.parts import bar, card_of, fill_in, note_field
-from tests.e2e.stack import PASSWORD, PIECES, Stack, product
+from services.simulator.config import SimCaller
+from services.simulator.simulator import Simulator
+from tests.browser.parts import bar, card_of, note_field, tab
+from tests.browser.product import at_desk, talk
+from tests.e2e.stack import Stack
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,48 +21,6 @@ pytestmark = [
 
 STRANGER = SimCaller("+79261234567")
 KNOWN_CONTRACT, KNOWN_NAME = "Д-100201", "Иванов Пётр Сергеевич"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def pbx() -> AsyncIterator[Simulator]:
-    """A quiet simulated PBX: calls are placed by the test, at the test's pace."""
-    async with Simulator(SimulatorConfig()) as simulator:
-        yield simulator
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def stack(
-    pbx: Simulator, page_is_built: None, database_url: str, redis_url: str, tmp_path: Path
-) -> AsyncIterator[Stack]:
-    host, port = pbx.address
-    settings = PbxSettings(
-        host=host, port=port, username=FULL_ACCOUNT.username, secret=SecretStr(FULL_ACCOUNT.secret)
-    )
-    pieces = (*PIECES, Target.DESK)
-    async with product(database_url, redis_url, tmp_path, {"main": settings}, targets=pieces) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def agent(context: BrowserContext, stack: Stack) -> AsyncIterator[Page]:
-    """The desk of agent 101."""
-    async with tab(context) as page:
-        await at_desk(page, stack, "101")
-        yield page
-
-
-async def at_desk(page: Page, stack: Stack, login: str) -> None:
-    await fill_in(page, stack.address, login, PASSWORD)
-    await expect(page.get_by_role("heading", name="Ждём звонков")).to_be_visible()
-
-
-async def talk(agent: Page, call: SimCall) -> str:
-    """The card rings, then the agent answers; its call_id."""
-    call_id = f"main-{call.uniqueid}"
-    await expect(card_of(agent, call_id)).to_have_attribute("data-state", "ringing")
-    await call.proceed()
-    await expect(card_of(agent, call_id)).to_have_attribute("data-state", "answered")
-    return call_id
 
 
 async def test_one_of_several_is_picked(agent: Page, pbx: Simulator, stack: Stack) -> None:

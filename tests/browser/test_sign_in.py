@@ -4,8 +4,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.cards import AGENT, card
-from tests.browser.conftest import tab
-from tests.browser.parts import NAME, bar, note_field, open_desk, sign_in
+from tests.browser.parts import NAME, bar, note_field, open_desk, sign_in, tab
 from tests.browser.standin import PASSWORD, TOKEN, StandIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

@@ -4,8 +4,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.cards import card, closed
-from tests.browser.conftest import tab
-from tests.browser.parts import bar, card_of, open_desk, sign_in
+from tests.browser.parts import bar, card_of, open_desk, sign_in, tab
 from tests.browser.sound import is_silent, listen_to, sounds
 from tests.browser.standin import StandIn
 

@@ -8,8 +8,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.cards import AGENT, card, several, unknown
-from tests.browser.conftest import tab
-from tests.browser.parts import NAME, card_of, note_field, open_desk
+from tests.browser.parts import NAME, card_of, note_field, open_desk, tab
 from tests.browser.standin import Problem, StandIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

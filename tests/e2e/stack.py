@@ -35,6 +35,7 @@ DEADLINE = 15.0
 # Between two looks at what tells no event when it changes (a row in the database, /readyz).
 _LOOK_AGAIN = 0.02
 PASSWORD = "a-password-of-the-tests"
+SECRET = "a secret of the tests, long enough"
 PIECES = (Target.API, Target.GATEWAY, Target.LISTENER)
 
 
@@ -224,7 +225,7 @@ async def product(
     folder: for the spool. wait: until everything is ready, the PBX too. samples: load them, if PostgreSQL is there.
     settings: more of them, by name.
     """
-    at = Servers(database_url, redis_url, "a secret of the tests, long enough")
+    at = Servers(database_url, redis_url, SECRET)
     async with AsyncExitStack() as stack:
         engine = create_engine(database_url)
         stack.push_async_callback(engine.dispose)
