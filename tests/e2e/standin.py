@@ -63,7 +63,7 @@ class StandIn:
         self.connections: set[Connection] = set()
         self.http = httpx.AsyncClient(trust_env=False, timeout=5)
         # Tests hold a connection here, after the proxy has answered and before it is subscribed.
-        self.subscribing = asyncio.Event()
+        self.subscribing, self.held = asyncio.Event(), asyncio.Event()
         self.subscribing.set()
 
     def channel(self, name: str) -> Channel:
@@ -170,6 +170,7 @@ class Connection:
         return None
 
     async def _connected(self, number: int, result: Json, known: Json) -> None:
+        self.server.held.set()
         await self.server.subscribing.wait()
         self.user, self.meta, self.expire_at = result["user"], result["meta"], result["expire_at"]
         subs = {

@@ -1,5 +1,6 @@
 """An unmodified centrifuge-js through a (stood-in) Centrifugo: its token is in `data`, as the page has it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
 from shared.security import issue_token
 from shared.settings import AuthSettings, PushSettings, Settings
 from tests.card_api.centrifugo.conftest import AUTH_SECRET, SECRET
-from tests.e2e.standin import stand_in
+from tests.e2e.standin import StandIn, stand_in
 from tests.e2e.test_centrifugo import documented
 from tests.push_gateway.conftest import node  # noqa: F401 - a fixture
 from tests.push_gateway.js_tab import Tab, js_tab
@@ -29,6 +30,7 @@ from tests.shared.test_push import make_card
 @dataclass
 class Push:
     backend: PushBackend
+    centrifugo: StandIn
     url: str
 
 
@@ -53,9 +55,9 @@ async def push(redis: Redis, config: dict[str, Any]) -> AsyncIterator[Push]:
         stack.push_async_callback(backend.close)
         address = await stack.enter_async_context(serving(app, listen("127.0.0.1", 0)))
         await stack.enter_async_context(running(*backend.runs))
-        await stack.enter_async_context(stand_in(documented(port, address)))
+        centrifugo = await stack.enter_async_context(stand_in(documented(port, address)))
         await backend.publisher.rebuild_desk([], [])
-        yield Push(backend, f"ws://127.0.0.1:{port}/connection/websocket")
+        yield Push(backend, centrifugo, f"ws://127.0.0.1:{port}/connection/websocket")
 
 
 def token(**lifetime: float) -> str:
@@ -89,6 +91,20 @@ async def test_cards_recovery_and_receipts(node: str, push: Push, redis: Redis) 
         tab.order("rpc", method="card.shown", data={"call_id": "main-1", "rev": 96})
         await tab.next("rpc")
         assert await redis.xlen(RECEIPTS_STREAM) == 1
+
+
+async def test_what_comes_between_the_snapshot_and_the_subscription(node: str, push: Push) -> None:  # noqa: F811
+    async with js_tab(node, push.url, script="in-data.mjs") as tab:
+        push.centrifugo.subscribing.clear()
+        tab.order("connect", token=token())
+        await push.centrifugo.held.wait()
+        await push.backend.publisher.publish_cards([make_card(rev=32)])
+        channel = push.centrifugo.channel("agent:101")
+        while not channel.offset:  # noqa: ASYNC110 - told to nobody yet
+            await asyncio.sleep(0.005)
+        push.centrifugo.subscribing.set()
+        assert (await tab.next("connected"))["data"]["cards"] == []
+        assert await rev(tab) == 32
 
 
 async def test_tokens(node: str, push: Push, redis: Redis) -> None:  # noqa: F811
