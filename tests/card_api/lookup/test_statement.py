@@ -341,6 +341,7 @@ async def test_every_table_of_any_size_is_read_by_an_index(database_url: str) ->
             insert into calls (call_id, pbx, version, direction, state, customer_number, started_at, document)
                 select external_id, 'main', 1, 'inbound', 'ended', '+79' || lpad(external_id, 9, '0'), now(), '{}'
                 from customers;
+            insert into agents (login, name) select n::text, 'A' from generate_series(1, 5000) n;
             insert into notes (customer_id, call_id, text, author_kind, author)
                 select id, external_id, 't', 'agent', '101' from customers;
             insert into call_identities (call_id, customer_id, by_kind, by)
