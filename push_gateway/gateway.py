@@ -16,6 +16,7 @@ from push_gateway.connection import Around, Connection, Receive
 from push_gateway.inbox import Inbox
 from push_gateway.origins import Origins
 from push_gateway.revocation import Revocations
+from shared.link import RedisLink
 from shared.observability import logger
 from shared.push_control import Disconnect, read_revoked
 from shared.security import TokenError
@@ -44,6 +45,8 @@ class Gateway:
         # Of the tabs that speak by post: by the secret name of their session.
         self._posted: dict[str, tuple[Connection, Inbox]] = {}
         self._places: Counter[str] = Counter()
+        # One connection, in turn: a flood of posts opens no others.
+        self._to_nodes = RedisLink(around.redis)
         self._revocations = Revocations()
         self._log = logger("push.gateway")
         self.draining = False
@@ -108,8 +111,7 @@ class Gateway:
 
     async def pass_on(self, node: str, session: str, frame: str) -> bool:
         """Hand a frame to another gateway process; False if nobody is there. Raises RedisError."""
-        heard = await self._around.redis.publish(node_channel(node), f"{session}\n{frame}")
-        return bool(heard)
+        return bool(await self._to_nodes.call("PUBLISH", node_channel(node), f"{session}\n{frame}"))
 
     def passed_on(self, payload: bytes) -> None:
         """A frame from another gateway process."""
