@@ -146,8 +146,8 @@ def _addresses(settings: Settings) -> list[str]:
             continue
         origin = _origin(f"CALLCARD_DESK__{name}", url, ("http", "https", "ws", "wss"))
         found.append(origin)
-        if name == "PUSH_URL":  # written as http(s) it means the WebSocket at the same place
-            found.append(re.sub("^http", "ws", origin))
+        if name == "PUSH_URL":  # however it is written: the WebSocket, and HTTP where the network breaks that
+            found += [re.sub("^http", "ws", origin), re.sub("^ws", "http", origin)]
     return list(dict.fromkeys(found))
 
 

@@ -103,6 +103,28 @@ def _session() -> str:
     return json.dumps({"token": token, "expiresAt": (now + timedelta(hours=1)).isoformat(), "agent": agent})
 
 
+async def test_a_network_that_breaks_websockets(page: Page, pbx: Simulator, stack: Stack) -> None:
+    await page.add_init_script(_BROKEN)
+    await at_desk(page, stack, "101")
+    call = await pbx.place("direct_did", caller=CALLER, agent="101", pace="manual")
+    await talk(page, call)  # cards come, and the receipts go the other way
+    await call.hang_up()
+
+
+# Every WebSocket ends before it is open.
+_BROKEN = """
+window.WebSocket = class {
+  constructor() {
+    setTimeout(() => {
+      this.onerror?.(new Event('error'));
+      this.onclose?.({ code: 1006, reason: '' });
+    });
+  }
+  close() {}
+};
+"""
+
+
 async def test_several_tabs_of_one_agent(context: BrowserContext, pbx: Simulator, stack: Stack) -> None:
     async with tab(context) as one, tab(context) as other:
         for page in (one, other):

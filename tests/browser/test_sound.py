@@ -60,9 +60,11 @@ async def test_a_tab_that_may_not_sound_says_so_until_the_first_click(page: Page
     await server.publish(card())
     await expect(card_of(page)).to_be_visible()
     await is_silent(page)
-    await page.get_by_role("button", name="Разрешить звук").click()
+    await page.get_by_role("button", name="Разрешить звук").focus()
+    await page.keyboard.press("Enter")
     await sounds(page)
     await expect(silent).to_have_count(0)
+    await expect(page.get_by_role("main")).to_be_focused()
 
 
 async def test_one_of_several_tabs_sounds_and_the_next_takes_over(

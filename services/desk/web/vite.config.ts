@@ -20,6 +20,7 @@ export default defineConfig({
       "/api": backend,
       "/config.json": backend,
       "/connection": { target: backend, ws: true },
+      "/emulation": backend,
     },
   },
 });

@@ -84,6 +84,11 @@ class TestSecurity:
         ]
         assert rules["frame-ancestors"] == ["'self'", "https://crm.example"]
 
+    async def test_http_where_the_network_breaks_websockets(self, built: Path) -> None:
+        settings = Settings(desk=DeskSettings(push_url="ws://push.example:8000/connection/websocket"))
+        rules = directives(await get(desk(settings, built), "/"))
+        assert rules["connect-src"][3:] == ["ws://push.example:8000", "http://push.example:8000"]
+
     async def test_a_host_header_cannot_write_the_policy(self, built: Path) -> None:
         answer = await get(desk(Settings(), built), "/", host="x; script-src *")
         assert "script-src" not in directives(answer)

@@ -1,3 +1,4 @@
+import type { TransportEndpoint } from "centrifuge";
 import { isObject } from "./contract.ts";
 import { isLanguage, type Language } from "./i18n/index.ts";
 import type { TokenPlace } from "./push-token.ts";
@@ -15,6 +16,7 @@ export interface Config {
 }
 
 export const WEBSOCKET_PATH = "/connection/websocket";
+const STREAM_PATH = "/connection/http_stream";
 
 /** Reads `config.json`. Rejects if the server does not answer. */
 export async function loadConfig(page: Location): Promise<Config> {
@@ -40,6 +42,20 @@ export function webSocketUrl(configured: string, page: string): string {
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   if (url.pathname === "/") url.pathname = WEBSOCKET_PATH;
   return url.href;
+}
+
+/** Ways to the gateway, the first that works is taken: some networks break WebSockets, and let HTTP through. */
+export function ways(pushUrl: string): { transports: TransportEndpoint[]; emulationEndpoint: string } {
+  const stream = new URL(pushUrl);
+  stream.protocol = stream.protocol === "wss:" ? "https:" : "http:";
+  const emulationEndpoint = new URL("/emulation", stream).href;
+  const transports: TransportEndpoint[] = [{ transport: "websocket", endpoint: pushUrl }];
+  // Behind an address of somebody's own making nobody knows where the other one is.
+  if (stream.pathname === WEBSOCKET_PATH) {
+    stream.pathname = STREAM_PATH;
+    transports.push({ transport: "http_stream", endpoint: stream.href });
+  }
+  return { transports, emulationEndpoint };
 }
 
 function text(value: unknown): string {

@@ -1,5 +1,6 @@
 /** The link to the push gateway: centrifuge-js, and what it says in our words. */
 import { Centrifuge, UnauthorizedError } from "centrifuge";
+import { ways } from "./config.ts";
 import { asCard, asSnapshot, type Card } from "./contract.ts";
 import type { Message } from "./desk-state.ts";
 import { DataToken, type TokenPlace } from "./push-token.ts";
@@ -44,7 +45,9 @@ export class Push {
 
   constructor(url: string, place: TokenPlace, tokens: TokenSource, private readonly events: PushEvents) {
     const inData = new DataToken(tokens);
-    this.client = new Centrifuge(url, {
+    const { transports, emulationEndpoint } = ways(url);
+    this.client = new Centrifuge(transports, {
+      emulationEndpoint,
       ...(place === "data"
         ? { getData: async () => ({ token: await orUnauthorised(inData.next()) }) }
         : { token: tokens.current(), getToken: () => orUnauthorised(tokens.renew()) }),

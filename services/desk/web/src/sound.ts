@@ -68,11 +68,7 @@ export class Sound {
   };
 
   private readonly listen = (): void => {
-    if (this.context?.state !== "running") {
-      // A ring that came while it was on its way to rest: the browser has taken no notice of `resume` then.
-      if (this.playing.size > 0) this.ask();
-      return;
-    }
+    if (this.context?.state !== "running") return;
     if (!this.allowed) {
       this.allowed = true;
       for (const gesture of GESTURES) removeEventListener(gesture, this.ask, { capture: true });

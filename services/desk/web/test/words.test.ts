@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readConfig, webSocketUrl } from "../src/config.ts";
+import { readConfig, ways, webSocketUrl } from "../src/config.ts";
 import { asCard, asSnapshot } from "../src/contract.ts";
 import { clock, duration, moment, money, safeUrl } from "../src/format.ts";
 import { chooseLanguage, texts } from "../src/i18n/index.ts";
@@ -87,4 +87,15 @@ test("what is no card is left out", () => {
     complete: true,
     server_time: "x",
   });
+});
+
+test("HTTP streaming where WebSockets are broken, at the same host", () => {
+  assert.deepEqual(ways("wss://push.example/connection/websocket"), {
+    transports: [
+      { transport: "websocket", endpoint: "wss://push.example/connection/websocket" },
+      { transport: "http_stream", endpoint: "https://push.example/connection/http_stream" },
+    ],
+    emulationEndpoint: "https://push.example/emulation",
+  });
+  assert.equal(ways("ws://push.example/somewhere/else").transports.length, 1);
 });

@@ -27,6 +27,7 @@ export const en = {
     } satisfies Record<SignInProblem, string> as Record<SignInProblem, string>,
   },
   signOut: "Sign out",
+  signOutHint: "In all tabs and on all computers",
   signOutUnsent: "Something you typed has not been saved. Sign out and lose it?",
   extension: (number: string) => `ext. ${number}`,
 
@@ -46,9 +47,9 @@ export const en = {
     pbxDownHint: "Your phone may ring without a card. Tell your administrator if this stays.",
     soundBlocked: "This tab is silent:",
     soundBlockedHint: "the browser wants a click on the page first.",
-    soundAllow: "Allow the ring",
+    soundAllow: "Allow sound",
   },
-  sound: { title: "Ring when a call comes in", on: "Ring on", off: "Ring off" },
+  sound: { label: "Sound", title: "Sound when a call rings" },
 
   desk: "Calls",
   waiting: "Waiting for calls",

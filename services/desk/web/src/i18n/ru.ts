@@ -24,6 +24,7 @@ export const ru: Texts = {
     },
   },
   signOut: "Выйти",
+  signOutHint: "Во всех вкладках и на всех компьютерах",
   signOutUnsent: "Вы набрали текст и не записали его. Выйти и потерять его?",
   extension: (number) => `доб. ${number}`,
 
@@ -45,7 +46,7 @@ export const ru: Texts = {
     soundBlockedHint: "браузер ждёт щелчка по странице.",
     soundAllow: "Разрешить звук",
   },
-  sound: { title: "Звук, когда звонят", on: "Звук", off: "Без звука" },
+  sound: { label: "Звук", title: "Звук, когда звонят" },
 
   desk: "Звонки",
   waiting: "Ждём звонков",

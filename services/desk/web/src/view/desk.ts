@@ -121,7 +121,11 @@ export class CallcardDesk extends LitElement {
     this.begin(session);
     await this.updateComplete;
     // The form had the focus and is gone: the keyboard goes on where the calls are.
-    this.querySelector("main")?.focus();
+    this.toCalls();
+  }
+
+  private toCalls(): void {
+    this.querySelector("main")?.focus({ preventScroll: true });
   }
 
   /**
@@ -231,6 +235,8 @@ export class CallcardDesk extends LitElement {
     if (this.focused instanceof HTMLElement && this.focused !== document.activeElement && this.contains(this.focused)) {
       this.focused.focus({ preventScroll: true });
     }
+    // What had the focus is gone, a banner's button: the keyboard goes on where the calls are.
+    if (this.focused?.isConnected === false && document.activeElement === document.body) this.toCalls();
     this.focused = null;
   }
 

@@ -32,7 +32,7 @@ export function top({ agent, link, sound, toggleSound, language, choose, signOut
       <span class="top-end">
         ${agent
           ? html`<button type="button" class="sound" title=${t.sound.title} aria-label=${t.sound.title} aria-pressed=${sound !== "off"} @click=${toggleSound}>
-              ${sound === "off" ? icons.silent : icons.bell}<span aria-hidden="true">${sound === "off" ? t.sound.off : t.sound.on}</span>
+              ${sound === "off" ? icons.silent : icons.bell}<span>${t.sound.label}</span>
             </button>`
           : nothing}
         <span class="languages" role="group" aria-label=${t.language}>
@@ -51,7 +51,7 @@ export function top({ agent, link, sound, toggleSound, language, choose, signOut
             `,
           )}
         </span>
-        ${agent ? html`<button type="button" @click=${signOut}>${t.signOut}</button>` : nothing}
+        ${agent ? html`<button type="button" title=${t.signOutHint} @click=${signOut}>${t.signOut}</button>` : nothing}
       </span>
     </header>
   `;
