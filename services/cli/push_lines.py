@@ -16,7 +16,21 @@ from shared.observability import mask_number
 _OPEN = frozenset(
     {
         *("type", "call_id", "state", "close_reason", "end_reason", "match", "status", "matched_by", "kind"),
-        *("agent", "user", "client", "pbx", "direction", "presentation", "did", "queue", "line", "method"),
+        *(
+            "channel",
+            "customer_id",
+            "source",
+            "agent",
+            "user",
+            "client",
+            "pbx",
+            "direction",
+            "presentation",
+            "did",
+            "queue",
+            "line",
+            "method",
+        ),
         *("started_at", "ringing_at", "answered_at", "ended_at", "expires_at", "opened_at", "ordered_at"),
         *("at", "due_at", "until", "since", "arrived", "looked_up", "rang", "pushed", "shown"),
     }
@@ -74,7 +88,9 @@ def _state(state: str, card: dict[str, Any]) -> str:
 
 
 def _caller(card: dict[str, Any]) -> str:
-    number = card.get("call", {}).get("number") or "number withheld"
+    call = card.get("call", {})
+    nobody = "no number" if call.get("presentation", "allowed") == "allowed" else "number withheld"
+    number = call.get("number") or nobody
     name = card.get("caller", {}).get("name")
     return f"{number} {name}" if name else number
 

@@ -94,7 +94,7 @@ async def test_the_command_masks_and_ends_at_ctrl_c(
         assert b"agent:101: nothing was published" in await process.stderr.readline()
         await PushPublisher(redis).publish_card(make_card())
         line = (await process.stdout.readline()).decode()
-        assert "agent:101  #1  card ringing  number withheld А… К…  main-1 rev 1" in line
+        assert "agent:101  #1  card ringing  no number А… К…  main-1 rev 1" in line
         process.send_signal(signal.SIGINT)
         assert (await process.wait(), await process.stderr.read()) == (0, b"")
 

@@ -31,7 +31,9 @@ def test_a_card_is_one_line_without_what_is_personal() -> None:
     )
     assert "+79031234567 Анна Ким" in line(card_push(), AT, MOSCOW, personal=True)
     closed = card_push(state="closed", close_reason="no_answer", call={}, caller={})
-    assert "card closed (no_answer)  number withheld  main-1" in line(closed, AT, MOSCOW, personal=False)
+    assert "card closed (no_answer)  no number  main-1" in line(closed, AT, MOSCOW, personal=False)
+    withheld = card_push(call={"number": None, "presentation": "restricted"}, caller={})
+    assert "card ringing  number withheld  main-1" in line(withheld, AT, MOSCOW, personal=False)
 
 
 @pytest.mark.parametrize("what", ["join", "leave"])
@@ -53,8 +55,9 @@ def test_what_is_no_card_is_shown_shortly() -> None:
 def test_json_is_what_the_tabs_get() -> None:
     raw = orjson.loads(json_line(card_push(), AT, personal=True))
     assert raw == {"at": "2026-11-22T09:03:04.512Z", **card_push()}
-    caller = orjson.loads(json_line(card_push(), AT, personal=False))["pub"]["data"]["card"]["caller"]
-    assert caller == {"name": "А… К…"}
+    safe = orjson.loads(json_line(card_push(), AT, personal=False))
+    assert safe["channel"] == "agent:101"
+    assert safe["pub"]["data"]["card"]["caller"] == {"name": "А… К…"}
 
 
 def test_a_field_nobody_named_is_masked() -> None:
