@@ -1,12 +1,12 @@
 """`make bench`: every benchmark, one after another, each in a process of its own; ratios taken in one run.
 
-A single one: `python -m bench.listener` (ami_parse, latency, lookup).
+A single one: `python -m bench.listener` (ami_parse, latency, lookup, push).
 """
 
 import subprocess
 import sys
 
-BENCHMARKS = ("bench.ami_parse", "bench.listener", "bench.latency", "bench.lookup")
+BENCHMARKS = ("bench.ami_parse", "bench.listener", "bench.latency", "bench.lookup", "bench.push")
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ import uvloop
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from bench.tab import Tab, open_tab
+from bench.tab import Tab, open_tab, until_ready
 from bench.table import Row, percentile, show
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.embedded.process import free_port
@@ -251,7 +251,7 @@ async def ours(load: Load, database_url: str, redis_url: str, folder: Path) -> l
         tabs: list[Tab] = []
         try:
             for port in ports.values():
-                await _ready(port)
+                await until_ready(port)
             for agent in make_agents(AGENTS):
                 token = issue_token(SECRET, agent.extension, "agent", datetime.now(UTC), timedelta(hours=1))
                 hello = orjson.dumps({"id": 1, "connect": {"token": token}})
@@ -264,18 +264,6 @@ async def ours(load: Load, database_url: str, redis_url: str, folder: Path) -> l
                 tab.close()
             await _end(processes)
         return _latencies(sent, seen)
-
-
-async def _ready(port: int) -> None:
-    import httpx
-
-    async with httpx.AsyncClient(trust_env=False) as client:
-        async with asyncio.timeout(30):
-            while True:
-                with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.1)
 
 
 # --- both -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from pathlib import Path
 import orjson
 from redis.asyncio import Redis
 
-from bench.tab import Tab, Tally, open_tab
+from bench.tab import Tab, Tally, open_tab, until_ready
+from services.desk.build import BuildError, find_node
 from services.embedded.process import free_port
 from shared.contracts.card import Card
 from shared.push import PushPublisher
@@ -20,6 +22,7 @@ from shared.security import issue_token
 
 SECRET = "a secret of the benchmark, 32 characters"
 LINE = "line:bench"
+_SOCKETIO = Path(__file__).parent / "socketio"
 # Opened at the same time; more than the listen queue of a server would only be refused.
 _AT_ONCE = 50
 _ID = re.compile(rb'"call_id":"b-([0-9]+)"')
@@ -146,6 +149,7 @@ async def gateway(redis: Redis, redis_url: str, folder: Path) -> Server:
         CALLCARD_AUTH__SECRET=SECRET,
         CALLCARD_LOG_LEVEL="warning",
     )
+    await until_ready(port)
     publisher = PushPublisher(redis)
     await publisher.rebuild_desk([], [])
 
@@ -193,3 +197,30 @@ async def raw(folder: Path) -> Server:
 
     server.broadcast = broadcast
     return server
+
+
+async def socketio(redis: Redis, redis_url: str, folder: Path) -> Server | None:
+    """socket.io as its documentation shows it, fed through the same Redis; None where there is no Node for it."""
+    try:
+        node = find_node()
+    except BuildError as error:
+        print(f"socket.io is NOT measured: {error}", file=sys.stderr)
+        return None
+    if not (_SOCKETIO / "node_modules").is_dir():
+        command = [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        await asyncio.to_thread(subprocess.run, command, cwd=_SOCKETIO, check=True)
+    port = free_port()
+    script = str(_SOCKETIO / "server.js")
+    process = await start(folder / "socketio.log", str(node.node), script, str(port), redis_url)
+
+    async def push(tab: int, card: Card) -> None:
+        await redis.publish(f"bench:{login_of(tab)}", b'{"type":"card","card":' + card.to_json() + b"}")
+
+    async def broadcast() -> None:
+        await redis.publish("bench:everybody", BOARD)
+
+    def hello(tab: int) -> bytes:
+        return b"40" + orjson.dumps({"login": login_of(tab)})
+
+    path = "/socket.io/?EIO=4&transport=websocket"
+    return Server("socket.io", process, port, path, hello, b'40{"sid"', push, broadcast)

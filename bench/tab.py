@@ -5,16 +5,19 @@ a server sends is not masked, so an id stands in the bytes as it is.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TypeVar, cast
 
+import httpx
+
 # An id may be cut in two by the network; what is before it and itself are no longer.
 _TAIL = 200
-# Pings that answer is expected to: ours and Centrifugo's, and socket.io's.
-_PINGS = {b"\x81\x02{}": b"{}", b"\x81\x012": b"3"}
+# Pings that an answer is expected to: ours, alone or in a frame with other messages, and socket.io's.
+_PINGS = {b"\x81\x02{}": b"{}", b"\n{}": b"{}", b"{}\n": b"{}", b"\x81\x012": b"3"}
 
 T = TypeVar("T", bound="Tab")
 
@@ -76,7 +79,7 @@ class Tab(asyncio.Protocol):
                 self.send(self._hello)
             data = data.partition(b"\r\n\r\n")[2]
         for ping, pong in _PINGS.items():
-            if data.endswith(ping):
+            if ping in data:
                 self.send(pong)
         data = self._tail + data
         if not self.ready.done() and data and self._ready_when in data:
@@ -115,3 +118,14 @@ async def open_tab(make: Callable[[], T], port: int) -> T:
             await asyncio.sleep(0.05)
     await tab.ready
     return tab
+
+
+async def until_ready(port: int) -> None:
+    """A piece of ours says that it is."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.1)
