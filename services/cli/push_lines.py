@@ -16,21 +16,8 @@ from shared.observability import mask_number
 _OPEN = frozenset(
     {
         *("type", "call_id", "state", "close_reason", "end_reason", "match", "status", "matched_by", "kind"),
-        *(
-            "channel",
-            "customer_id",
-            "source",
-            "agent",
-            "user",
-            "client",
-            "pbx",
-            "direction",
-            "presentation",
-            "did",
-            "queue",
-            "line",
-            "method",
-        ),
+        *("channel", "agent", "user", "client", "customer_id", "source", "pbx", "queue", "line", "did"),
+        *("direction", "presentation", "method"),
         *("started_at", "ringing_at", "answered_at", "ended_at", "expires_at", "opened_at", "ordered_at"),
         *("at", "due_at", "until", "since", "arrived", "looked_up", "rang", "pushed", "shown"),
     }
