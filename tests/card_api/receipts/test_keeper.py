@@ -173,6 +173,30 @@ async def test_a_receipt_read_by_another_process_finds_its_ring(engine: AsyncEng
         assert reading.counted("callcard_ring_seconds_count", stage="pushed_to_shown") == 2
 
 
+async def test_each_ring_of_a_call_has_its_own_receipt_and_then_no_reason(
+    engine: AsyncEngine, redis: Redis
+) -> None:
+    """Read by a process that has not pushed them; the one that has learns of it from the table alone."""
+    clock = Clock()
+    async with process(engine, redis, clock) as reading:
+        pushing = Process(engine, redis, clock)
+        pushing.pushed(29.1, version=1)
+        pushing.pushed(29.5, version=2, state="closed")
+        pushing.pushed(30.1, version=3, ringing=30)
+        await pushing.tick(30.2)
+        for said in (receipt(29.3, version=2), receipt(30.3, version=3), receipt(30.4, version=4)):
+            await add_receipt(redis, said)
+        await reading.read(3)
+        await reading.tick(30.5)
+        for seconds in (31.2, 32.2, 34):
+            await pushing.tick(seconds)
+        assert [(row.rang, row.shown, row.unseen) for row in await table(engine)] == [
+            (at(1), at(29.3), None),
+            (at(30), at(30.3), None),
+        ]
+        assert pushing.counted("callcard_rings_unseen_total", reason="no_tab") is None
+
+
 async def test_nothing_is_acknowledged_before_it_is_stored(engine: AsyncEngine, redis: Redis) -> None:
     clock = Clock()
     dead = create_engine(AWAY)
