@@ -89,6 +89,17 @@ async def test_a_card_goes_to_the_desk_and_to_the_tabs_once(
     assert (await DeskReader(redis).read("agent:101")).cards == ()
 
 
+async def test_a_card_whose_api_ended_before_telling_is_told_by_the_next(
+    redis: Redis, centrifugo: Centrifugo, server: StandIn
+) -> None:
+    killed, outbox = Outbox(centrifugo), Outbox(centrifugo)
+    await CentrifugoPublisher(PushPublisher(redis), killed).publish_cards([make_card()])
+    async with running(outbox.run):
+        assert await CentrifugoPublisher(PushPublisher(redis), outbox).publish_cards([make_card()]) == [1]
+        await until(lambda: len(outbox) == 0)
+    assert told(server) == [("ringing", 1)]
+
+
 async def test_the_last_enrichment_may_come_again(
     redis: Redis, centrifugo: Centrifugo, server: StandIn
 ) -> None:
@@ -165,14 +176,14 @@ async def test_what_came_between_snapshot_and_subscription_is_published_again(
     redis: Redis, centrifugo: Centrifugo, server: StandIn
 ) -> None:
     desks, reader, outbox = PushPublisher(redis), DeskReader(redis), Outbox(centrifugo)
-    catch_up = CatchUp(reader, outbox, looks=(0.01, 0.01))
+    catch_up = CatchUp(reader, outbox, looks=(0, 0))
     await desks.publish_card(make_card(rev=32))
     snapshot = (await reader.read("agent:101")).position
     async with running(outbox.run):
-        catch_up.later("agent:101", snapshot)
         await desks.publish_card(make_card("main-2", rev=32))
         await desks.publish_card(make_card(rev=64))
         await desks.publish_card(make_card("main-2", rev=64, state="closed"))
+        catch_up.later("agent:101", snapshot)
         await until(lambda: len(told(server)) == 2)
         await catch_up.close()
     # Not the one of the snapshot, and not the ring that is over.
