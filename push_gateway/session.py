@@ -8,9 +8,6 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
 from push_gateway.channels import Identity, has_presence, refusal
 from push_gateway.codes import (
     ALREADY_SUBSCRIBED,
@@ -24,8 +21,6 @@ from push_gateway.codes import (
     NOT_AVAILABLE,
     PERMISSION_DENIED,
     TOKEN_EXPIRED,
-    TOO_MANY_ERRORS,
-    TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     UNRECOVERABLE_POSITION,
     UNSUBSCRIBED_BY_SERVER,
@@ -47,6 +42,7 @@ from push_gateway.effects import (
 )
 from push_gateway.lifetime import PING_SECONDS, Lifetime
 from push_gateway.limits import Limits
+from push_gateway.pace import Pace
 from push_gateway.protocol import (
     FLAG_REJECT_UNRECOVERED,
     PING,
@@ -63,7 +59,7 @@ from push_gateway.protocol import (
     subscribe_result,
     unsubscribe_frame,
 )
-from shared.contracts.push import CardSeen
+from push_gateway.receipts import RECEIPTS, parse_receipt
 from shared.desk import desk_json
 from shared.push import HISTORY_LENGTH, ChannelState, Position, Publication, agent_channel
 from shared.security import TokenError
@@ -73,12 +69,8 @@ from shared.token_keys import UnknownKeyError
 RENEW_EARLY_SECONDS = 60
 # Browsers' timers overflow after 24.8 days; once a day is often enough to look.
 MAX_TTL_SECONDS = 24 * 3600
-# Who sends so many times the limit in one second does not listen to 111 and is sent away.
-DEAF_FACTOR = 10
 # Longer names are nobody's channel.
 MAX_CHANNEL_CHARS = 255
-
-RECEIPTS = ("card.shown", "card.opened")
 
 
 class _Phase(Enum):
@@ -113,8 +105,7 @@ class Session:
         self._phase = _Phase.NEW
         self._channels: set[str] = set()
         self._lifetime = Lifetime(now + limits.first_command_seconds)
-        self._second = now
-        self._commands = 0
+        self._pace = Pace(limits.commands_per_second, now)
         self._methods: dict[str, Callable[[Command, float], list[Effect]]] = {
             "connect": self._connect,
             "refresh": self._refresh,
@@ -150,11 +141,11 @@ class Session:
             return []
         if self._phase is not _Phase.CONNECTED and command.method != "connect":
             return self._end(CLOSE_BAD_REQUEST)
-        many = self._count(now)
-        if many > self._limits.commands_per_second * DEAF_FACTOR:
-            return self._end(TOO_MANY_ERRORS)
-        if many > self._limits.commands_per_second:
-            return _error(command, TOO_MANY_REQUESTS) if command.id else []
+        too_many = self._pace.step(now)
+        if isinstance(too_many, Close):
+            return self._end(too_many)
+        if too_many is not None:
+            return _error(command, too_many) if command.id else []
         method = self._methods.get(command.method)
         if method is None:
             return _error(command, METHOD_NOT_FOUND)
@@ -318,28 +309,26 @@ class Session:
         if method not in RECEIPTS:
             return _error(command, METHOD_NOT_FOUND)
         receipt = self._receipt(method, command.params.get("data"))
-        if receipt is None:
-            return _error(command, BAD_REQUEST)
-        return [receipt, Send(reply(command.id, "rpc", {"data": {}}))]
+        return (
+            [receipt, Send(reply(command.id, "rpc", {"data": {}}))]
+            if receipt
+            else _error(command, BAD_REQUEST)
+        )
 
     def _send(self, command: Command, now: float) -> list[Effect]:
         """A message nobody answers: one that is not understood is dropped."""
         data = command.params.get("data")
-        what = data.get("type") if isinstance(data, dict) else None
-        receipt = self._receipt(what, data) if what in RECEIPTS else None
+        receipt = self._receipt(data.get("type"), data) if isinstance(data, dict) else None
         return [receipt] if receipt else []
+
+    def _receipt(self, what: Any, data: Any) -> GiveReceipt | None:
+        assert self.identity is not None
+        return parse_receipt(what, self.identity.login, data)
 
     def _ping(self, command: Command, now: float) -> list[Effect]:
         return [Send(reply(command.id, "ping"))]
 
     # --- rules ------------------------------------------------------------------------------------------------
-
-    def _receipt(self, what: Any, data: Any) -> GiveReceipt | None:
-        assert self.identity is not None
-        try:
-            return GiveReceipt(what, self.identity.login, CardSeen.model_validate_json(orjson.dumps(data)))
-        except ValidationError:
-            return None
 
     def _refuse_token(self, command: Command, error: TokenError) -> list[Effect]:
         if isinstance(error, UnknownKeyError):
@@ -352,13 +341,6 @@ class Session:
         # A short-lived token is renewed after nine tenths of its life.
         ttl = max(1, int(min(left - min(RENEW_EARLY_SECONDS, left / 10), MAX_TTL_SECONDS)))
         return {"client": self.client_id, "version": "callcard", "expires": True, "ttl": ttl}
-
-    def _count(self, now: float) -> int:
-        """Commands in the current second, this one too."""
-        if now - self._second >= 1:
-            self._second, self._commands = now, 0
-        self._commands += 1
-        return self._commands
 
     def _end(self, close: Close) -> list[Effect]:
         self._phase = _Phase.ENDED
