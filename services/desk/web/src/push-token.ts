@@ -7,8 +7,9 @@ export type TokenPlace = "token" | "data";
 // An attempt that failed may have failed for its token, or because nobody is there. A thousand tabs that wait for a server
 // must not ask the API for new tokens at each attempt, every few seconds.
 const RENEW_MS = 30_000;
-// Close codes after which the server wants another token: its connection expired, rights changed, token ended.
-const OVER_CODES = [3005, 4000, 4001];
+// Close codes after which the server wants another token: its connection expired, rights changed, token ended, password
+// changed.
+const OVER_CODES = [3005, 4000, 4001, 4002];
 
 export class DataToken {
   private good = true;

@@ -32,7 +32,7 @@ const RECONNECT_MAX_MS = 5_000;
 const RECONNECT_MIN_MS = 300;
 // The SDK's own "unauthorized", the gateway's error of that name, and its close code "invalid token".
 const NO_TOKEN_CODES = [1, 101, 3500];
-// shared/push_control.py. Of its other codes, 4000 and 4001, the SDK makes a new connection, for which the gateway wants
+// shared/push_control.py. Of its other codes, 4000 to 4002, the SDK makes a new connection, for which the gateway wants
 // a new token; whether there is one to be had the API says.
 const ENDS: Record<number, SignInEnd> = { 4500: "signed_out", 4501: "switched_off" };
 
