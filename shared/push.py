@@ -30,7 +30,7 @@ from redis.exceptions import NoScriptError, RedisError
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
 from shared.link import Command, RedisLink
-from shared.revision import LAST_ENRICHMENT, REVS_A_VERSION
+from shared.push_scripts import HISTORY, PUBLISH, READ, REBUILD
 
 NOTICES = "notices"
 """The channel everybody hears."""
@@ -58,156 +58,6 @@ _CARD_TAIL = b"}"
 # Keys are tidied and their lives prolonged once in so many publications: each is a command more in the script, and a
 # busy agent's channel has this many in a quarter of an hour.
 TIDY_EVERY = 16
-
-# `shared.revision.replaces`. Revisions are compared as decimal text: Lua's numbers are doubles and would mix up those
-# beyond 2^53. The enrichment of an equal one is in the last five digits, because 32 divides 100000.
-_NEWER = f"""
-local function newer(rev, than)
-  if rev == than then return tonumber(string.sub(rev, -5)) % {REVS_A_VERSION} == {LAST_ENRICHMENT} end
-  return not than or #rev > #than or (#rev == #than and rev > than)
-end
-"""
-
-_FORGET = """
-local function forget_old(now_ms)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now_ms)) do
-    redis.call('HDEL', KEYS[3], id)
-    redis.call('HDEL', KEYS[1], 'r:' .. id)
-    redis.call('ZREM', KEYS[4], id)
-  end
-end
-
-local function keep(seconds)
-  for _, key in ipairs({KEYS[1], KEYS[3], KEYS[4]}) do redis.call('EXPIRE', key, seconds) end
-end
-"""
-
-_PRELUDE = (
-    _FORGET
-    + """
-local time = redis.call('TIME')
-local now_us = string.format('%.0f', time[1] * 1000000 + time[2])
-local now_ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
-local meta, history, desk = KEYS[1], KEYS[2], KEYS[3]
-
-local function epoch_or(new)
-  local epoch = redis.call('HGET', meta, 'epoch')
-  if not epoch then
-    epoch = new
-    redis.call('DEL', history)
-    redis.call('HSET', meta, 'epoch', epoch, 'offset', 0)
-  end
-  return epoch
-end
-"""
-)
-
-# The way of a ring: as few commands as it can be, because each costs Redis more than its own work.
-# ARGV: new epoch, bus name, head, body, tail, call_id ('' = no card), rev, open 1|0, expires_ms,
-#       history length, history seconds, keep seconds, closed seconds, tidy every, key of what is no card.
-#       Returns the offset; as text the rev that is known, if the card does not replace it.
-_PUBLISH = (
-    _NEWER
-    + """
-local id, rev = ARGV[6], ARGV[7]
-local known = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'r:' .. id)
-local epoch, offset = known[1], (known[2] or 0) + 1
-if id ~= '' and not newer(rev, known[3]) then return known[3] end
-local time = redis.call('TIME')
-if not epoch then
-  epoch, offset = ARGV[1], 1
-  redis.call('DEL', KEYS[2])
-end
-if id == '' then
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', offset)
-else
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', offset, 'r:' .. id, rev)
-  if ARGV[8] == '1' then
-    redis.call('HSET', KEYS[3], id, ARGV[4])
-    redis.call('ZADD', KEYS[4], ARGV[9], id)
-  else
-    redis.call('HDEL', KEYS[3], id)
-    redis.call('ZADD', KEYS[4], string.format('%.0f', (time[1] + ARGV[13]) * 1000), id)
-  end
-end
-local data = ARGV[3] .. ARGV[4] .. ARGV[5]
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[10], offset .. '-0', 'd', data)
-redis.call('EXPIRE', KEYS[2], ARGV[11])
-if id == '' then id = ARGV[15] end
-local head = string.format('%s %d %.0f %s %s\\n', epoch, offset, time[1] * 1000000 + time[2], rev, id)
-redis.call('PUBLISH', ARGV[2], head .. data)
-if offset % ARGV[14] == 1 then
-"""
-    + _FORGET
-    + """
-  forget_old(string.format('%.0f', time[1] * 1000))
-  keep(ARGV[12])
-end
-return offset
-"""
-)
-
-# ARGV: new epoch, bus name, keep seconds, then for each open card call_id, rev, expires_ms, card.
-_REBUILD = (
-    _NEWER
-    + _PRELUDE
-    + """
-forget_old(now_ms)
-redis.call('DEL', history)
-redis.call('HSET', meta, 'epoch', ARGV[1], 'offset', 0)
-for i = 4, #ARGV, 4 do
-  local id, rev = ARGV[i], ARGV[i + 1]
-  if newer(rev, redis.call('HGET', meta, 'r:' .. id)) then
-    redis.call('HSET', meta, 'r:' .. id, rev)
-    redis.call('HSET', desk, id, ARGV[i + 3])
-    redis.call('ZADD', KEYS[4], ARGV[i + 2], id)
-  end
-end
-keep(ARGV[3])
-redis.call('PUBLISH', ARGV[2], table.concat({ARGV[1], 0, now_us, 0, ''}, ' ') .. '\\n')
-"""
-)
-
-# ARGV: new epoch, keep seconds, known epoch ('' = none), known offset.
-# Returns epoch, offset, desk (call_id, card, …), 1 if everything after the known offset follows, those entries.
-_READ = (
-    _PRELUDE
-    + """
-forget_old(now_ms)
-local epoch = epoch_or(ARGV[1])
-keep(ARGV[2])
-local offset = tonumber(redis.call('HGET', meta, 'offset'))
-local known = tonumber(ARGV[4])
-local whole, missed = 0, {}
-if ARGV[3] == epoch and known <= offset then
-  if known < offset then
-    missed = redis.call('XRANGE', history, string.format('%.0f-0', known + 1), '+')
-  end
-  if known == offset or (missed[1] and missed[1][1] == string.format('%.0f-0', known + 1)) then whole = 1 end
-end
-if whole == 0 then missed = {} end
-return {epoch, offset, redis.call('HGETALL', desk), whole, missed}
-"""
-)
-
-# ARGV: new epoch, keep seconds, first id, last id, count (0 = position only), reverse 1|0.
-_HISTORY = (
-    _PRELUDE
-    + """
-local epoch = epoch_or(ARGV[1])
-keep(ARGV[2])
-local offset = tonumber(redis.call('HGET', meta, 'offset'))
-local entries = {}
-if ARGV[5] ~= '0' then
-  if ARGV[6] == '1' then
-    entries = redis.call('XREVRANGE', history, ARGV[4], ARGV[3], 'COUNT', ARGV[5])
-  else
-    entries = redis.call('XRANGE', history, ARGV[3], ARGV[4], 'COUNT', ARGV[5])
-  end
-end
-return {epoch, offset, entries}
-"""
-)
 
 
 def agent_channel(login: str) -> str:
@@ -302,8 +152,8 @@ class PushPublisher:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._link = RedisLink(redis)
-        self._publish_sha = redis.register_script(_PUBLISH).sha
-        self._rebuild = redis.register_script(_REBUILD)
+        self._publish_sha = redis.register_script(PUBLISH).sha
+        self._rebuild = redis.register_script(REBUILD)
 
     async def publish_card(self, card: Card) -> int:
         """Put a card on its agent's desk, or take it off when it is closed, and tell the tabs.
@@ -328,7 +178,7 @@ class PushPublisher:
         answers = await self._link.call_all(commands)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # Redis was restarted and does not know the script: none of the calls ran.
-            await self._link.call("SCRIPT", "LOAD", _PUBLISH)
+            await self._link.call("SCRIPT", "LOAD", PUBLISH)
             answers = await self._link.call_all(commands)
         for answer in answers:
             if isinstance(answer, RedisError):
@@ -376,8 +226,8 @@ class DeskReader:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._read = redis.register_script(_READ)
-        self._history = redis.register_script(_HISTORY)
+        self._read = redis.register_script(READ)
+        self._history = redis.register_script(HISTORY)
 
     async def read(self, channel: str, known: Position | None = None) -> ChannelState:
         """The channel now, and what was published after `known`, if the history still has all of it."""
