@@ -174,7 +174,7 @@ async def card_api(
             await consumer.run()
 
         lifetime = timedelta(minutes=settings.auth.token_minutes)
-        endings = TokenEndings(agent_repository, redis, now)
+        endings = TokenEndings(agent_repository, redis, now, lifetime)
         auth = AuthService(agent_repository, directory, endings, redis, auth_secret, lifetime, now)
         gate = KeyGate(keys, settings.api.per_second)
         access = Access(tokens.verify, directory, endings, gate, now)

@@ -59,7 +59,7 @@ def last_ending(agent: Standing) -> Ending | None:
     return Ending(agent.login, TOKEN_ENDED if agent.active else SWITCHED_OFF, tokens)
 
 
-def missed(agents: list[Standing], revoked: Mapping[str, float]) -> list[Ending]:
-    """The endings that the gateways' memory in Redis (`read_revoked`) does not have."""
-    found = [ending for agent in agents if (ending := last_ending(agent)) is not None]
+def missed(agents: list[Standing], revoked: Mapping[str, float], since: datetime) -> list[Ending]:
+    """The endings after `since` that the gateways' memory in Redis (`read_revoked`) does not have."""
+    found = [ending for agent in agents if (ending := last_ending(agent)) is not None and ending.at > since]
     return [ending for ending in found if ending.at.timestamp() > revoked.get(ending.login, 0.0)]

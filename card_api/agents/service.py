@@ -84,8 +84,9 @@ class AgentService:
         return await self._told(_known(login, await self._repository.sign_out(_login(login))))
 
     async def _told(self, saved: Saved) -> Done:
-        told = saved.ending is None or await tell_gateways(self._redis, saved.ending)
+        # First, so that a tab that comes back at once gets a token with the new role.
         await self.announce()
+        told = saved.ending is None or await tell_gateways(self._redis, saved.ending)
         return Done(saved.new, saved.ending is not None, told)
 
     async def announce(self) -> None:

@@ -27,17 +27,27 @@ from shared.push_control import CONTROL_CHANNEL, Disconnect, read_revoked
 _READ_SECONDS = 30.0
 # As long as the gateways remember (`shared.push_control`): no token of another system lives longer.
 _REMEMBERED = timedelta(days=31)
+# Of another system's tokens; they should be much shorter.
+_SHORTEST = timedelta(days=1)
 # Redis answers in a millisecond or is away.
 _TELL_SECONDS = 3.0
 
 
 class TokenEndings:
-    """`ended` is asked with every request and costs a look into a dictionary. Run `run` as a task."""
+    """`ended` is asked with every request and costs a look into a dictionary. Run `run` as a task. `lifetime`: of our
+    tokens."""
 
-    def __init__(self, repository: AgentRepository, redis: Redis, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        repository: AgentRepository,
+        redis: Redis,
+        now: Callable[[], datetime],
+        lifetime: timedelta = _SHORTEST,
+    ) -> None:
         self._repository = repository
         self._redis = redis
         self._now = now
+        self._lifetime = max(lifetime, _SHORTEST)
         self._before: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._log = logger("auth")
@@ -94,7 +104,9 @@ class TokenEndings:
                 revoked = await read_revoked(self._redis)
         except (RedisError, OSError):  # TimeoutError is one; `_listen` wakes us when Redis is back
             return
-        for ending in missed(agents, revoked):
+        # What ended longer ago than a token lives is of no tab that is open.
+        since = self._now() - self._lifetime
+        for ending in missed(agents, revoked, since):
             if not await tell_gateways(self._redis, ending):
                 return
 

@@ -76,7 +76,8 @@ class TestWhatAChangeMeans:
         assert last_ending(Standing("101", "agent", True, T1, T2)) == Ending("101", RIGHTS_CHANGED, T2)
         agents = [Standing("101", "agent", True, T1), Standing("102", "agent", True, T2)]
         known = {"101": T1.timestamp(), "102": T1.timestamp()}
-        assert [ending.login for ending in missed(agents, known)] == ["102"]
+        assert [ending.login for ending in missed(agents, known, T1)] == ["102"]
+        assert [ending.login for ending in missed(agents, {}, T1)] == ["102"]
 
     def test_a_token_of_the_same_millisecond_is_not_older(self) -> None:
         assert whole_ms(T1.replace(microsecond=1999)) == T1.replace(microsecond=1000)

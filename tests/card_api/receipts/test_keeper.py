@@ -231,6 +231,15 @@ async def test_nothing_is_acknowledged_before_it_is_stored(engine: AsyncEngine, 
         assert (await redis.xpending(RECEIPTS_STREAM, GROUP))["pending"] == 0
 
 
+async def test_a_redis_that_lost_everything_is_read_again(engine: AsyncEngine, redis: Redis) -> None:
+    async with process(engine, redis) as one:
+        await add_receipt(redis, receipt(1.2))
+        await one.read(1)
+        await redis.flushall()
+        await add_receipt(redis, receipt(1.3, login="102"))
+        await one.read(2)
+
+
 async def test_without_redis_rings_are_stored_and_the_reason_is_unknown(engine: AsyncEngine) -> None:
     away = connect_redis("redis://127.0.0.1:9/0")
     one = Process(engine, away, Clock())
