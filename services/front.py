@@ -122,11 +122,13 @@ class PortTaken(SettingsError):
     """The HTTP port is in use."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, or `PortTaken` with a sentence."""
+def listen(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A bound socket, or `PortTaken` with a sentence. shared: others of ours may have the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((host, port))
     except OSError as error:
@@ -143,8 +145,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, sock: socket.socket, drain: Any = None) -> AsyncIterator[str]:
-    """Serve `app` on `sock`; yields the address once it answers."""
+async def serving(
+    app: ASGIApp, sock: socket.socket, drain: Any = None, beside: Sequence[socket.socket] = ()
+) -> AsyncIterator[str]:
+    """Serve `app` on `sock`, and on those `beside`; yields the address of `sock` once it answers."""
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -164,7 +168,7 @@ async def serving(app: ASGIApp, sock: socket.socket, drain: Any = None) -> Async
     server = _Uvicorn(config)
     host, port = sock.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
+    task = asyncio.create_task(server.serve(sockets=[sock, *beside]), name="http")
     try:
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn tells it by a flag only
             await asyncio.sleep(0.005)

@@ -11,6 +11,8 @@ import contextlib
 import gc
 import secrets
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +22,7 @@ from typing import Any
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.embedded.running import announced
 from services.front import Front, Mount, listen, serving
+from services.sibling import OneOfSeveral, Sibling
 from shared.observability import logger
 from shared.settings import Settings, SettingsError
 
@@ -190,11 +193,19 @@ async def serve(
     targets: Sequence[Target],
     at: Servers,
     on_ready: Callable[[str], Awaitable[None]] | None = None,
+    sibling: Sibling | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `on_ready(address)` is called when the HTTP port answers."""
+    """Run until SIGINT or SIGTERM. `on_ready(address)` is called when the HTTP port answers. sibling: which of several
+    processes on this port this is; it ends with the one that started them."""
     log = logger("callcard")
-    sock = listen(settings.http.host, settings.http.port)
-    async with pieces(settings, targets, at) as front, serving(front, sock, front.drain) as address:
+    sock = listen(settings.http.host, settings.http.port, shared=sibling is not None)
+    beside = [] if sibling is None else [_unix_socket(sibling.socket)]
+    async with (
+        pieces(settings, targets, at) as front,
+        serving(
+            front if sibling is None else OneOfSeveral(front, sibling.folder), sock, front.drain, beside
+        ) as address,
+    ):
         # What is here now stays: the collector need not look through it again and again, which would cost a ring
         # tens of milliseconds now and then.
         gc.collect()
@@ -202,15 +213,25 @@ async def serve(
         log.info("running", targets=[str(t) for t in chosen(targets)], address=address)
         if on_ready is not None:
             await on_ready(address)
-        await _asked_to_stop()
+        await _asked_to_stop(sibling is not None)
         log.info("stopping")
 
 
-async def _asked_to_stop() -> None:
+def _unix_socket(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # of one that died
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    return sock
+
+
+async def _asked_to_stop(also_by_the_end_of_input: bool = False) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sig, asked.set)
+    if also_by_the_end_of_input:
+        # Nobody writes to us, so the one thing there is to read is that our starter is gone.
+        loop.add_reader(sys.stdin, asked.set)
     try:
         await asked.wait()
     finally:
