@@ -203,6 +203,22 @@ class Stack:
             raise AssertionError(f"{call_id} is not stored as ended: {row}") from None
         return Call.model_validate(row.document)
 
+    async def rings(
+        self, call_id: str, want: Callable[[dict[str, Any]], bool], seconds: float = DEADLINE
+    ) -> list[dict[str, Any]]:
+        """The call's rings as a supervisor sees them, once `want` is true of one."""
+        headers = {"Authorization": f"Bearer {await self.token('104')}"}
+        found: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(seconds):
+                while not any(want(ring) for ring in found):
+                    await asyncio.sleep(_LOOK_AGAIN)
+                    answer = await self.http.get(f"/api/v1/calls/{call_id}/rings", headers=headers)
+                    found = answer.json()["items"] if answer.status_code == 200 else []
+        except TimeoutError:
+            raise AssertionError(f"the rings of {call_id} are {found}") from None
+        return found
+
     async def close_tabs(self) -> None:
         for tab in self._tabs:
             await tab.close()
