@@ -116,8 +116,8 @@ export abstract class CardForm extends LitElement {
     return by === this.card.agent ? t.mine(isolated(what)) : t.colleagues(isolated(what));
   }
 
-  /** Something happened that is not of this form's doing. */
-  protected tell(sentence: () => string): void {
+  /** What to say of something that is not of this form's doing; null: nothing. */
+  protected tell(sentence: (() => string) | null): void {
     this.error = null;
     this.done = sentence;
   }

@@ -1,6 +1,7 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { actionOf } from "../../actions.ts";
+import { ACT_MS } from "../../attention.ts";
 import type { Card } from "../../contract.ts";
 import { number, plainHeadline } from "../../who.ts";
 import { CardForm, type SaidFirstEvent } from "./form.ts";
@@ -17,22 +18,17 @@ export class IdentifyCaller extends CardForm {
   @state() private open = false;
   /** The customer who has been given this number here. */
   @state() private given: string | null = null;
+  private lostAt = 0;
   /** The focus was in here before the last change of who it is. */
   private within = false;
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     const before = changed.get("card");
     if (before === undefined || sameCaller(before, this.card)) return;
+    // Who tried here as well is told already, and better; the push that comes after it does not take that away.
     const lost = this.error?.problem === "first";
-    if (this.hands.actsElsewhere(this.card)) {
-      const { card } = this;
-      const told = (): string =>
-        card.match === "one" ? this.t.identify.elsewhere(plainHeadline(card, this.t)) : this.t.identify.undoneElsewhere;
-      // Who tried here as well has been told already, and better.
-      if (!lost) this.tell(told);
-    } else if (lost) {
-      this.error = null;
-    }
+    if (lost && Date.now() - this.lostAt > ACT_MS) this.error = null;
+    else if (!lost && this.hands.actsElsewhere(this.card)) this.tell(this.chosenElsewhere(this.card));
     if (before.match === this.card.match) return;
     this.within = this.contains(document.activeElement);
     // Somebody knows now: fold, unless the agent is in the middle of it.
@@ -61,7 +57,7 @@ export class IdentifyCaller extends CardForm {
     const shown = this.typed || (!over && (unknown || this.open));
     const id = `identify-${card.call_id}`;
     return html`
-      <section class="identify" data-match=${card.match} aria-label=${t.title} @said-first=${this.lost}>
+      <section class="identify" data-match=${card.match} aria-label=${t.title} @said-first=${this.lost} @form-cleared=${this.settled}>
         <div ?hidden=${over || card.candidates.length === 0 || (!several && !shown)}>
           <candidate-list .card=${card} .language=${language} .hands=${hands}></candidate-list>
         </div>
@@ -74,7 +70,7 @@ export class IdentifyCaller extends CardForm {
               </button>`}
         </div>
         ${this.outcome()}
-        <div class="identify-forms" id=${id} ?hidden=${!shown} @form-cleared=${() => this.requestUpdate()}>
+        <div class="identify-forms" id=${id} ?hidden=${!shown}>
           <account-form .card=${card} .language=${language} .hands=${hands}></account-form>
           ${(actionOf(card, "customer") && card.match !== "one") || this.typedIn(...CUSTOMER_FIELDS)
             ? html`<customer-form .card=${card} .language=${language} .hands=${hands}></customer-form>`
@@ -84,9 +80,24 @@ export class IdentifyCaller extends CardForm {
     `;
   }
 
+  private chosenElsewhere(card: Card): () => string {
+    return () => {
+      if (!sameCaller(card, this.card)) return "";
+      const t = this.t.identify;
+      return card.match === "one" ? t.elsewhere(plainHeadline(card, this.t)) : t.undoneElsewhere;
+    };
+  }
+
   private readonly lost = (event: SaidFirstEvent): void => {
     event.preventDefault();
+    this.lostAt = Date.now();
     this.error = event.error;
+  };
+
+  /** Something was said or thrown away here: what was told before is over. */
+  private readonly settled = (): void => {
+    this.tell(null);
+    this.requestUpdate();
   };
 
   private get typed(): boolean {
