@@ -172,7 +172,8 @@ class Screen(asyncio.Protocol):
 
 async def traffic(publisher: PushPublisher, tabs: int, stop: asyncio.Event) -> int:
     """Cards ring and close, at random, until it is told to stop. Nothing is given up while Redis is away."""
-    dice, open_now, number = random.Random(7), [], 0
+    dice, number = random.Random(7), 0
+    open_now: list[Card] = []
     loop = asyncio.get_running_loop()
     began = loop.time()
     while not stop.is_set():
