@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import asyncpg
 from httpx import AsyncClient
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +17,7 @@ from card_api.customers.records import upsert_customers
 from card_api.customers.rows import CustomerRows, rows_of
 from card_api.customers.schemas import CustomerWrite
 from card_api.lookup.ranking import rank
-from card_api.lookup.repository import FIND, LookupRepository
+from card_api.lookup.repository import LookupRepository
 from card_api.lookup.schemas import Question
 from services.samples import SHARED_NUMBER, load_samples, sample_callers
 from tests.card_api.conftest import until
@@ -39,17 +38,6 @@ HOSTILE = [
 
 def add(number: str, name: str) -> CustomerRows:
     return rows_of(CustomerWrite(source="crm", external_id="1", name=name, phones=[number]), "RU")
-
-
-async def explain(database_url: str, first: str = "") -> str:
-    """The plan that every look-up runs with, whatever is asked for."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(f"{first}; set plan_cache_mode = force_generic_plan; prepare find as {FIND}")
-        rows = await connection.fetch("explain execute find('+79001112233', 'A-1', 'main-1')")
-        return "\n".join(row[0] for row in rows)
-    finally:
-        await connection.close()
 
 
 class TestStatement:
@@ -117,25 +105,6 @@ class TestStatement:
         for number in [*HOSTILE, "+7900111223\u0663", "", "null"]:
             assert (await repository.find(Question(number))).customers == [], number[:50]
         assert (await repository.find(Question("+79001112233"))).customers, "the table is still there"
-
-    async def test_each_step_uses_its_index(self, engine: AsyncEngine, database_url: str) -> None:
-        plan = await explain(database_url, "set enable_seqscan = off")
-        assert "Seq Scan" not in plan, plan
-        for index in (
-            "customer_phones_e164_idx",
-            "customers_merged_into_idx",
-            "calls_customer_number_idx",
-            "call_identities_customer_id_idx",
-            "accounts_number_idx",
-            "notes_customer_id_idx",
-            "notes_call_id_idx",
-            "tickets_",
-            "orders_",
-            "accounts_customer_id_",
-            "do_not_call_pkey",
-            "black_list_pkey",
-        ):
-            assert index in plan, plan
 
     async def test_a_source_says_anew_what_it_knows(self, engine: AsyncEngine) -> None:
         async with engine.begin() as connection:

@@ -359,3 +359,19 @@ async def test_every_table_of_any_size_is_read_by_an_index(database_url: str) ->
         await connection.close()
     read_whole = [line for line in plan if "Seq Scan" in line and "on categories" not in line]
     assert read_whole == [], "\n".join(plan)
+    for index in (
+        "customer_phones_e164_idx",
+        "customers_merged_into_idx",
+        "calls_customer_number_idx",
+        "call_identities_customer_id_idx",
+        "accounts_number_idx",
+        "notes_customer_id_idx",
+        "notes_call_id_idx",
+        "tickets_",
+        "orders_",
+        "accounts_customer_id_",
+        "do_not_call_pkey",
+        "black_list_pkey",
+        "agents_login_key",
+    ):
+        assert any(index in line for line in plan), "\n".join([index, *plan])
