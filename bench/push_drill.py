@@ -27,7 +27,7 @@ from bench.push_servers import SECRET, card_of, gateway, login_of
 from bench.tab import masked
 from bench.table import percentile
 from services.embedded import EmbeddedValkey
-from shared.contracts.card import CardState, CloseReason
+from shared.contracts.card import Card, CardState, CloseReason
 from shared.push import DeskReader, PushPublisher
 from shared.security import issue_token
 
