@@ -269,7 +269,7 @@ class TestHttp:
             await client.get("/metrics"),
         ]
         assert [a.status_code for a in answers] == [500, 422, 404, 405, 200]
-        logger("uvicorn.access").warning(f'127.0.0.1 - "POST {url} HTTP/1.1" 200')
+        logger("some library").warning(f'127.0.0.1 - "POST {url} HTTP/1.1" 200')
         for said in [log.getvalue(), *(a.text for a in answers)]:
             assert key[10:] not in said
         assert log.getvalue().count(f"{key[:10]}…") >= 3
