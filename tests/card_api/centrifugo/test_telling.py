@@ -184,7 +184,7 @@ async def test_what_came_between_snapshot_and_subscription_is_published_again(
         await desks.publish_card(make_card(rev=64))
         await desks.publish_card(make_card("main-2", rev=64, state="closed"))
         catch_up.later("agent:101", snapshot)
-        await until(lambda: len(told(server)) == 2)
+        await until(lambda: len(told(server)) == 2 and len(outbox) == 0)
         await catch_up.close()
     # Not the one of the snapshot, and not the ring that is over.
     assert told(server) == [("ringing", 64), ("closed", 64)]
