@@ -1,11 +1,13 @@
 """A gateway on a port of its own, and who publishes to it."""
 
+import asyncio
 import contextlib
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -21,7 +23,12 @@ async def start_gateway(redis_url: str) -> AsyncIterator[StartGateway]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> Running:
-            return await stack.enter_async_context(running_gateway(redis_url, **settings))
+            gateway = await stack.enter_async_context(running_gateway(redis_url, **settings))
+            async with httpx.AsyncClient(verify=False) as http, asyncio.timeout(10):
+                # A tab that is quicker than the link to Redis is told to try again: not what a test is about.
+                while (await http.get(f"{gateway.http}/readyz")).status_code != 200:
+                    pass
+            return gateway
 
         yield start
 
