@@ -17,6 +17,8 @@ _NEVER = float("inf")
 class Lifetime:
     """The deadlines of one connection. It is stale if it has not connected at `stale_at`."""
 
+    __slots__ = ("_expires_at", "_ping_at", "_pong_until", "_stale_at")
+
     def __init__(self, stale_at: float) -> None:
         self._stale_at = stale_at
         self._ping_at = _NEVER

@@ -9,6 +9,8 @@ DEAF_FACTOR = 10
 class Pace:
     """Commands of one connection in the current second; `now` is of one monotonic clock."""
 
+    __slots__ = ("_commands", "_per_second", "_second")
+
     def __init__(self, per_second: int, now: float) -> None:
         self._per_second = per_second
         self._second = now
