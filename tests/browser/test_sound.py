@@ -67,6 +67,21 @@ async def test_a_tab_that_may_not_sound_says_so_until_the_first_click(page: Page
     await expect(page.get_by_role("main")).to_be_focused()
 
 
+async def test_the_first_click_hits_what_it_was_meant_for(page: Page, server: StandIn) -> None:
+    """The banner that waits for it goes away, and nothing moves before the button is released."""
+    await listen_to(page)
+    await server.publish(card(rev=10, state="answered"))
+    await open_desk(page, server, "Разговор")
+    await expect(page.get_by_role("status").filter(has_text="Эта вкладка молчит")).to_be_visible()
+    other = page.get_by_role("button", name="Говорит кто-то другой?")
+    await other.hover()
+    await page.mouse.down()
+    await page.evaluate("new Promise((painted) => requestAnimationFrame(() => setTimeout(painted, 100)))")
+    await page.mouse.up()
+    await expect(page.get_by_role("textbox", name="Как к вам обращаться?")).to_be_focused()
+    await expect(page.get_by_role("status").filter(has_text="Эта вкладка молчит")).to_have_count(0)
+
+
 async def test_one_of_several_tabs_sounds_and_the_next_takes_over(
     page: Page, server: StandIn, context: BrowserContext
 ) -> None:

@@ -1,8 +1,9 @@
 /** The ring through the browser's audio, and whether the browser lets this page sound at all. */
 import { chime, PERIOD_S, SAMPLE_RATE } from "./chime.ts";
 
-// What a browser takes for the person's wish; it says no to all but a few of them by itself.
-const GESTURES = ["pointerdown", "pointerup", "keydown"] as const;
+// What a browser takes for the person's wish. The end of a click and not its beginning: what it allows takes a banner off
+// the page, and the button under the pointer must not move away in the middle of the click.
+const GESTURES = ["pointerup", "keydown"] as const;
 
 export class Sound {
   /** Has the browser let this page sound? Once it has, it goes on doing so as long as the page lives. */
