@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from httpx import AsyncClient
 from joserfc import jwt
-from joserfc.jwk import OctKey
-from pydantic import SecretStr
+from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,7 +39,7 @@ from shared.settings import AuthSettings, Settings
 from tests.card_api.conftest import PASSWORD, SECRET, sign_in, until
 
 T1, T2 = (datetime(2126, 1, 1, 12, 0, second, tzinfo=UTC) for second in (1, 2))
-SSO_SECRET = "a secret that the CRM has too, long enough"
+CRM_KEY = OKPKey.generate_key("Ed25519", {"kid": "crm"}, private=True)
 OLEG = Agent("104", "Олег Соколов", "104", role="supervisor", endpoints=(("PJSIP/agent104", None),))
 
 
@@ -202,14 +203,16 @@ async def test_an_order_is_heard_by_every_process(engine: AsyncEngine, redis: Re
 
 
 async def test_a_token_of_the_crm_is_good_for_rest_and_renewed_by_the_crm(
-    database_url: str, redis_url: str, samples: None
+    database_url: str, redis_url: str, samples: None, tmp_path: Path
 ) -> None:
-    settings = Settings(auth=AuthSettings(sso_secret=SecretStr(SSO_SECRET), login_claim="extension"))
+    keys = tmp_path / "crm-keys.json"
+    keys.write_bytes(orjson.dumps({"keys": [CRM_KEY.as_dict(private=False)]}))
+    settings = Settings(auth=AuthSettings(jwks=str(keys), login_claim="extension"))
 
-    def of_crm(secret: str = SSO_SECRET, **claims: object) -> str:
+    def of_crm(key: OKPKey = CRM_KEY, **claims: object) -> str:
         now = now_utc().timestamp()
         said = {"extension": 101, "aud": "callcard", "iat": now - 60, "exp": now + 600, **claims}
-        return jwt.encode({"alg": "HS256"}, said, OctKey.import_key(secret))
+        return jwt.encode({"alg": "Ed25519", "kid": key.kid}, said, key, algorithms=["Ed25519"])
 
     async with (
         card_api(settings, database_url=database_url, redis_url=redis_url, auth_secret=SECRET) as app,
@@ -220,7 +223,11 @@ async def test_a_token_of_the_crm_is_good_for_rest_and_renewed_by_the_crm(
             return await status(client, of_crm()) == 200
 
         await until(loaded)
-        assert await status(client, of_crm("another secret, as long as the first one is")) == 401
+        forged = OKPKey.generate_key("Ed25519", {"kid": CRM_KEY.kid}, private=True)
+        assert await status(client, of_crm(forged)) == 401
+        new = OKPKey.generate_key("Ed25519", {"kid": "new"}, private=True)
+        unknown = await client.get("/api/v1/me", headers=bearer(of_crm(new)))
+        assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")
         # Known to the CRM, not to us: what an agent may do, the tables say.
         assert await status(client, of_crm(extension="999")) == 401
         refused = await client.post("/api/v1/auth/refresh", headers=bearer(of_crm()))
