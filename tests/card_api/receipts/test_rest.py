@@ -85,7 +85,7 @@ async def test_rings_are_for_supervisors_and_keys(client: AsyncClient, engine: A
 
 
 async def test_each_filter_finds_its_index(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:  # never committed
         await connection.execute(
             text(
                 "insert into rings (call_id, agent, rang, rev, arrived, pushed, unseen) "
