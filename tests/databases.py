@@ -52,8 +52,9 @@ begin
 end $$
 """
 
+# Waited for: who is ended in the middle of a commit may still finish it.
 _OTHERS = """
-select pg_terminate_backend(pid) from pg_stat_activity
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
 """
 
