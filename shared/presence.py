@@ -11,6 +11,7 @@ who left last is remembered for a day: `<milliseconds since 1970> <close code>`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
@@ -85,23 +86,16 @@ class Presence:
     def __init__(self, redis: Redis, seconds: float = PRESENT_SECONDS) -> None:
         self._link = RedisLink(redis)
         self._tell_sha = redis.register_script(_TELL).sha
-        self._present = redis.register_script(_PRESENT)
+        self._present_sha = redis.register_script(_PRESENT).sha
         self._milliseconds = int(seconds * 1000)
 
     async def tell(self, moves: Sequence[Moved]) -> None:
         """Write what happened in several channels, in one round trip."""
-        commands: list[Command] = [("EVALSHA", self._tell_sha, *self._arguments(moved)) for moved in moves]
-        answers = await self._link.call_all(commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            await self._link.call("SCRIPT", "LOAD", _TELL)
-            answers = await self._link.call_all(commands)
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
+        await self._run(_TELL, [("EVALSHA", self._tell_sha, *self._arguments(moved)) for moved in moves])
 
     async def present(self, channel: str) -> dict[str, str]:
         """Who is in the channel: clients (one a tab) and their logins."""
-        found = await self._present(keys=[presence_key(channel)], args=[])
+        (found,) = await self._run(_PRESENT, [("EVALSHA", self._present_sha, 1, presence_key(channel))])
         pairs = (who.decode().partition(" ") for who in found)
         return {client: login for client, _, login in pairs}
 
@@ -112,6 +106,16 @@ class Presence:
             return None
         at, _, code = raw.decode().partition(" ")
         return Left(datetime.fromtimestamp(int(at) / 1000, UTC), int(code))
+
+    async def _run(self, script: str, commands: Sequence[Command]) -> list[Any]:
+        answers = await self._link.call_all(commands)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            await self._link.call("SCRIPT", "LOAD", script)
+            answers = await self._link.call_all(commands)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
 
     def _arguments(self, moved: Moved) -> Command:
         bus = bus_name(moved.channel) if moved.announce else ""
