@@ -20,7 +20,7 @@ from push_gateway.metrics import Metrics
 from push_gateway.origins import Origins
 from push_gateway.presence import PresenceKeeper
 from push_gateway.stream import Emulation, HttpStream
-from push_gateway.websocket import WebSocketEndpoint
+from push_gateway.websocket import WebSocketDoor
 from shared.bus import connect_redis
 from shared.jwks import Tokens
 from shared.presence import Presence
@@ -29,7 +29,9 @@ from shared.settings import Settings
 
 
 @contextlib.asynccontextmanager
-async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) -> AsyncIterator[FastAPI]:
+async def push_gateway(
+    settings: Settings, *, redis_url: str, auth_secret: str
+) -> AsyncIterator[WebSocketDoor]:
     """The gateway's application, its link to Redis kept as long as the context.
 
     Redis may be away at the start. `app.state.drain` is an async function that sends every tab away with 3001; call it
@@ -58,8 +60,6 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     hub.listen(CONTROL_CHANNEL, Direct(gateway.ordered, gateway.read_orders))
     hub.listen(node_channel(node), Direct(gateway.passed_on))
     app = FastAPI(title="Callcard push gateway", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.drain = gateway.drain
-    app.add_api_websocket_route("/connection/websocket", WebSocketEndpoint(gateway).handle)
     app.router.routes.append(Route("/connection/http_stream", HttpStream(gateway)))
     app.router.routes.append(Route("/emulation", Emulation(gateway)))
 
@@ -89,7 +89,7 @@ async def push_gateway(settings: Settings, *, redis_url: str, auth_secret: str) 
     if tokens.ring is not None:
         tasks.append(asyncio.create_task(tokens.ring.run(), name="push-keys"))
     try:
-        yield app
+        yield WebSocketDoor(gateway, app)
     finally:
         await gateway.drain()
         for task in tasks:

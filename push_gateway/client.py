@@ -72,7 +72,8 @@ class Client:
         self._queue: deque[_Waiting] = deque()
         self._newest: dict[tuple[str, str], _Waiting] = {}
         self._bytes = 0
-        self._wake = asyncio.Event()
+        # Done when there is something to do; None while the writer is at it. An Event costs twice as much.
+        self._asleep: asyncio.Future[None] | None = None
         self._closing: Close | None = None
         self._stopped = False
         self._patience: asyncio.Timeout | None = None
@@ -105,8 +106,8 @@ class Client:
             return
         self._queue.append(waiting)
         self._bytes += frame.size
-        self._metrics.queued_bytes.inc(frame.size)
-        self._wake.set()
+        self._metrics.queued_bytes += frame.size
+        self._wake()
 
     def push_text(self, text: str) -> None:
         """Queue a frame for this client alone."""
@@ -120,7 +121,7 @@ class Client:
         self._metrics.closes.labels(str(close.code)).inc()
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
-        self._wake.set()
+        self._wake()
 
     def cut(self, close: Close) -> None:
         """Say goodbye now: what is queued is not for this peer any more."""
@@ -130,7 +131,13 @@ class Client:
     def stop(self) -> None:
         """The peer has gone: nothing is to be written any more."""
         self._stopped = True
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._asleep is not None:
+            if not self._asleep.done():
+                self._asleep.set_result(None)
+            self._asleep = None
 
     async def write(self) -> None:
         """Write the queue until the connection is closed or stopped. Run it as the one writer of the socket."""
@@ -154,8 +161,8 @@ class Client:
                 await self._socket.close(self._closing.code, self._closing.reason)
                 return
             else:
-                self._wake.clear()
-                await self._wake.wait()
+                self._asleep = asyncio.get_running_loop().create_future()
+                await self._asleep
 
     async def _write_batch(self) -> None:
         batch, size = self._take_batch()
@@ -189,7 +196,7 @@ class Client:
 
     def _forget(self, size: int) -> None:
         self._bytes -= size
-        self._metrics.queued_bytes.dec(size)
+        self._metrics.queued_bytes -= size
 
     def _drop_queue(self) -> None:
         self._forget(sum(waiting.frame.size for waiting in self._queue if waiting.frame is not None))

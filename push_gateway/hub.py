@@ -116,8 +116,7 @@ class Hub:
         reply(state)
         held, seat.held = seat.held or [], None
         if channel.seats.get(client) is seat:  # else the reply was a refusal
-            for position, frame in held:
-                self._hand(seat, position, frame)
+            self._metrics.deliveries.inc(sum(self._hand(seat, position, frame) for position, frame in held))
 
     def leave(self, client: Hearer, name: str) -> None:
         """Unsubscribe a client; the last one takes the channel along."""
@@ -181,19 +180,24 @@ class Hub:
     ) -> None:
         raw = push_frame(channel.name, Publication(position.offset, data))
         frame = Frame(raw.decode(), len(raw), published_at, key)
+        handed = 0
         for seat in tuple(channel.seats.values()):  # one that is lost leaves
             if seat.held is not None:
                 seat.held.append((position, frame))
             else:
-                self._hand(seat, position, frame)
+                handed += self._hand(seat, position, frame)
+        self._metrics.deliveries.inc(handed)
 
-    def _hand(self, seat: Seat, position: Position, frame: Frame) -> None:
+    def _hand(self, seat: Seat, position: Position, frame: Frame) -> bool:
+        """Is it news for this seat?"""
         if position.epoch != seat.position.epoch:
             seat.lost()
-        elif position.offset > seat.position.offset:
-            seat.position = position
-            self._metrics.deliveries.inc()
-            seat.client.push(frame)
+            return False
+        if position.offset <= seat.position.offset:
+            return False
+        seat.position = position
+        seat.client.push(frame)
+        return True
 
     # --- repair -----------------------------------------------------------------------------------------------
 

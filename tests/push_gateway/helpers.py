@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import uvicorn
 import websockets
-from fastapi import FastAPI
 
 from push_gateway.app import push_gateway
+from push_gateway.websocket import WebSocketDoor
 from shared.contracts.card import Card
 from shared.security import issue_token
 from shared.settings import Settings
@@ -96,7 +96,7 @@ class RawClient:
 class Running:
     """A gateway that listens."""
 
-    app: FastAPI
+    app: WebSocketDoor
     port: int
 
     @property
