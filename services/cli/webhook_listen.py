@@ -42,9 +42,10 @@ def receiver(port: int, secret: str | None) -> ThreadingHTTPServer:
             length = self.headers.get("Content-Length", "")
             body = self.rfile.read(int(length)) if length.isdecimal() and int(length) <= _LARGEST else b""
             known = secret is None or _signed(secret, self.headers, body)
+            # Shown before it is answered: who has the answer finds it on the screen.
+            print(body.decode(errors="replace") if known else _refused(self.headers), flush=True)
             self.send_response(204 if known else 401)
             self.end_headers()
-            print(body.decode(errors="replace") if known else _refused(self.headers), flush=True)
 
         def log_message(self, *_: object) -> None:
             """What came is printed; that it came needs no line of its own."""

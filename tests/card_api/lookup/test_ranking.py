@@ -205,7 +205,8 @@ def test_there_is_a_reason_for_each_point(of: FoundCustomer, agent: Agent | None
     assert all(reason.points > 0 for reason in ranked.reasons)
     assert shown.score == round(sum(reason.points for reason in ranked.reasons), 2) > 0
     assert shown.why.strip()
-    assert "{" not in shown.why
+    # No place of a sentence is left open; what a company calls its category is its own affair.
+    assert "{" not in shown.why.replace(of.category.label if of.category else "", "")
 
 
 @given(customers, agents, tickets, orders, categories, st.integers(0, 400))
