@@ -18,7 +18,7 @@ from card_api.customers.rows import CustomerRows, rows_of
 from card_api.customers.schemas import CustomerWrite
 from card_api.lookup.ranking import rank
 from card_api.lookup.repository import LookupRepository
-from card_api.lookup.schemas import Question
+from card_api.lookup.schemas import LookupAnswer, Question
 from services.samples import SHARED_NUMBER, load_samples, sample_callers
 from tests.card_api.conftest import until
 from tests.card_api.makers import DIRECTORY, ended
@@ -134,6 +134,7 @@ class TestHttp:
         assert (answer.status_code, body["number"], body["match"]) == (200, "+79001112233", "one")
         assert body["caller"]["name"] == "Иванов Пётр Сергеевич"
         assert body["sources"][0]["status"] == "ok"
+        assert answer.text == LookupAnswer.model_validate_json(answer.text).model_dump_json()
 
         async def audited() -> list[Any]:
             async with engine.connect() as connection:
