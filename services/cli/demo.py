@@ -13,6 +13,7 @@ from card_api.api_keys.service import ApiKeyService
 from services.cli.output import console
 from services.cli.passwords import new_password
 from services.cli.which import demo_folder
+from services.embedded.process import free_port
 from services.front import PortTaken, listen
 from services.migrate import upgrade
 from services.runtime import Servers, Target, kept_secret, serve, servers
@@ -34,6 +35,7 @@ Examples:
 _SCOPES = tuple(name for name in SCOPES if name != "admin")
 # Ports to try when the wanted one is taken: a demo should start, not explain.
 _OTHER_PORTS = 20
+_PORTS = 65536
 
 
 def demo(
@@ -100,7 +102,10 @@ def _settings(port: int | None, calls_per_minute: float | None) -> Settings:
 
 
 def _free(host: str, wanted: int) -> int:
-    for candidate in range(wanted, wanted + _OTHER_PORTS):
+    """The port that is wanted (0: any), or one of the next."""
+    if wanted == 0:
+        return free_port(host)
+    for candidate in range(wanted, min(wanted + _OTHER_PORTS, _PORTS)):
         try:
             listen(host, candidate).close()
         except PortTaken:
