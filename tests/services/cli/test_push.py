@@ -87,10 +87,16 @@ async def test_the_command_masks_and_ends_at_ctrl_c(
 ) -> None:
     environment.setenv("CALLCARD_REDIS__URL", redis_url)
     command = [sys.executable, "-m", "services.cli.main", "push", "tail", "--agent", "101"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Who runs the tests in the background has Ctrl-C ignored, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
     assert process.stdout
     assert process.stderr
-    async with asyncio.timeout(90):  # a start is ten seconds of imports where others want the cores, too
+    async with asyncio.timeout(50):  # a start is ten seconds of imports where others want the cores, too
         assert b"agent:101: nothing was published" in await process.stderr.readline()
         await PushPublisher(redis).publish_card(make_card())
         line = (await process.stdout.readline()).decode()
