@@ -226,6 +226,7 @@ class Publisher:
         for (voice, updates), taken in zip(batches, answers, strict=False):
             if taken:
                 self.sent += len(updates)
+                voice.told(updates, self._clock.monotonic())
             else:
                 voice.put_back(updates)
                 self._refused(voice)

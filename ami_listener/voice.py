@@ -7,7 +7,8 @@ from ami_listener.lease import Lease, Standing
 from ami_listener.memory import Recalled
 from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
 
-# A speaker's death is noticed within seconds; an end it cannot have told is younger than this.
+# A speaker's death is noticed within seconds, and an end is read and stored within seconds, also on a bad day; one that
+# a killed speaker or a killed Redis took along is younger than this.
 _LATELY_SECONDS = 60.0
 # A minute at 80 calls/s, some 5 kB each.
 _LATELY_CALLS = 5_000
@@ -44,6 +45,13 @@ class Voice:
             return []
         return [self.updates.pop(call_id) for call_id in list(self.updates)[:most]]
 
+    def told(self, updates: Iterable[CallUpdate], now: float) -> None:
+        """Redis has them. Ends are remembered: it may lose its memory before anybody has read them. `now`: monotonic
+        seconds."""
+        for update in updates:
+            if update.call.state is CallState.ENDED:
+                self._remember(update, now)
+
     def put_back(self, updates: Iterable[CallUpdate]) -> None:
         """They could not be written; where a newer one has come since, they need not be."""
         for update in updates:
@@ -59,8 +67,8 @@ class Voice:
     def speak(self, recalled: Recalled, stamp: Callable[[datetime], int]) -> set[str]:
         """From now on updates may be written. Returns the calls that ended here and were not told as ended before.
 
-        Ends that the speaker before us did not live to tell wait to be written, with what we saw of them; a version
-        that is not above the told one is given anew by `stamp`.
+        Ends that the speaker before us did not live to tell, or that Redis has lost, wait to be written, with what we
+        saw of them; a version that is not above the told one is given anew by `stamp`.
         """
         told = {update.call_id: update.version for update in recalled.open}
         ends = {update.call_id: update for _, update in self._lately.values()}

@@ -416,6 +416,21 @@ class TestWhoSpeaks:
         assert [(u.call_id, u.version) for u in recalled.open] == [("c1", 3)]
         assert recalled.ended == {"c2"}
 
+    @pytest.mark.parametrize("lost", [True, False])
+    async def test_an_end_that_redis_lost_before_anybody_read_it_is_told_again(
+        self, redis: Redis, redis_url: str, publishing, lost: bool
+    ) -> None:
+        async with publishing(redis_url) as p:
+            p.publisher.offer(ended("a", 1))
+            assert await arrived(redis, 1) == [("a", 1)]
+            await (redis.flushall() if lost else redis.delete(bus.lease_key("test")))
+            p.speaking.clear()
+            p.keeper.look()
+            await p.speaking.wait()  # for a new lease: the old one is gone
+            p.publisher.offer(update("b", 2))
+            assert await arrived(redis, 2) == [("a", 1), ("b", 2)]
+            assert p.ended == ({"a"} if lost else set())
+
     async def test_an_end_the_speaker_did_not_live_to_tell_is_told_by_the_standby(
         self, redis: Redis, redis_url: str, publishing, tmp_path: Path
     ) -> None:
