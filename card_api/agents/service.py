@@ -16,6 +16,7 @@ from card_api.agents.repository import AgentRepository, Saved
 from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS, sentence
+from card_api.listening import listen
 from shared.bus import AGENTS_CHANGED
 from shared.observability import logger
 from shared.push_control import disconnect
@@ -167,7 +168,7 @@ class AgentDirectory:
 
     async def run(self) -> None:
         """Until cancelled."""
-        listening = asyncio.create_task(self._listen())
+        listening = asyncio.create_task(listen(self._redis, AGENTS_CHANGED, self._begun, self._heard))
         try:
             backoff = Backoff()
             while True:
@@ -207,19 +208,11 @@ class AgentDirectory:
         try:
             async with asyncio.timeout(_TELL_SECONDS):
                 await publish_phones(self._redis, self.current)
-        except (RedisError, OSError):  # TimeoutError is one; `_listen` wakes us when Redis is back
+        except (RedisError, OSError):  # TimeoutError is one; `_begun` wakes us when Redis is back
             self._log.warning("redis is away: the listeners learn of a change of agents when it is back")
 
-    async def _listen(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                async with self._redis.pubsub() as subscription:
-                    await subscription.subscribe(AGENTS_CHANGED)
-                    self._wake.set()  # something may have changed before we listened
-                    backoff.reset()
-                    async for _ in subscription.listen():
-                        self._wake.set()
-            except (RedisError, OSError):
-                pass
-            await asyncio.sleep(backoff.next())
+    async def _begun(self, _: bool) -> None:
+        self._wake.set()  # something may have changed before we listened
+
+    async def _heard(self, _: bytes) -> None:
+        self._wake.set()

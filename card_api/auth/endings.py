@@ -20,6 +20,7 @@ from card_api.agents.service import tell_gateways
 from card_api.background import end
 from card_api.backoff import Backoff
 from card_api.database import DATABASE_ERRORS, sentence
+from card_api.listening import listen
 from shared.observability import logger
 from shared.push_control import CONTROL_CHANNEL, Disconnect, read_revoked
 
@@ -66,7 +67,7 @@ class TokenEndings:
 
     async def run(self) -> None:
         """Until cancelled."""
-        listening = asyncio.create_task(self._listen())
+        listening = asyncio.create_task(listen(self._redis, CONTROL_CHANNEL, self._begun, self._hear))
         backoff = Backoff()
         try:
             while True:
@@ -102,7 +103,7 @@ class TokenEndings:
         try:
             async with asyncio.timeout(_TELL_SECONDS):
                 revoked = await read_revoked(self._redis)
-        except (RedisError, OSError):  # TimeoutError is one; `_listen` wakes us when Redis is back
+        except (RedisError, OSError):  # TimeoutError is one; `_begun` wakes us when Redis is back
             return
         # What ended longer ago than a token lives is of no tab that is open.
         since = self._now() - self._lifetime
@@ -110,22 +111,10 @@ class TokenEndings:
             if not await tell_gateways(self._redis, ending):
                 return
 
-    async def _listen(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                async with self._redis.pubsub() as subscription:
-                    await subscription.subscribe(CONTROL_CHANNEL)
-                    self._wake.set()  # something may have ended before we listened
-                    backoff.reset()
-                    async for message in subscription.listen():
-                        if message["type"] == "message":
-                            self._hear(message["data"])
-            except (RedisError, OSError):
-                pass
-            await asyncio.sleep(backoff.next())
+    async def _begun(self, _: bool) -> None:
+        self._wake.set()  # something may have ended before we listened
 
-    def _hear(self, payload: bytes) -> None:
+    async def _hear(self, payload: bytes) -> None:
         with contextlib.suppress(ValidationError):  # none of ours: the gateways say so in their log
             order = Disconnect.model_validate_json(payload)
             if order.ends_token:

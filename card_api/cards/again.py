@@ -1,13 +1,12 @@
 """Telling the other processes that a call's caller is known better now, or that somebody is to be forgotten."""
 
-import asyncio
 import secrets
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from card_api.backoff import Backoff
 from card_api.cards.service import CardService
+from card_api.listening import listen
 from shared.observability import logger
 
 CHANNEL = "callcard:again"
@@ -45,26 +44,16 @@ class Again:
             self._log.warning("redis is away: other processes learn of it when it is back", call_id=what)
 
     async def run(self) -> None:
-        backoff, missed = Backoff(), False
-        while True:
-            try:
-                async with self._redis.pubsub() as subscription:
-                    await subscription.subscribe(CHANNEL)
-                    if missed:  # one after the other: calls that ring meanwhile go first
-                        self._cards.forget_callers()
-                        for call_id in self._cards.open_ids:
-                            await self._cards.look_again(call_id).wait()
-                    missed = False
-                    backoff.reset()
-                    async for message in subscription.listen():
-                        if message["type"] == "message":
-                            self._hear(message["data"].decode(errors="replace"))
-            except (RedisError, OSError):
-                missed = True
-            await asyncio.sleep(backoff.next())
+        await listen(self._redis, CHANNEL, self._begun, self._hear)
 
-    def _hear(self, message: str) -> None:
-        who, _, what = message.partition(" ")
+    async def _begun(self, missed: bool) -> None:
+        if missed:  # one after the other: calls that ring meanwhile go first
+            self._cards.forget_callers()
+            for call_id in self._cards.open_ids:
+                await self._cards.look_again(call_id).wait()
+
+    async def _hear(self, payload: bytes) -> None:
+        who, _, what = payload.decode(errors="replace").partition(" ")
         if who == self._name:
             return
         if what == _EVERYBODY:

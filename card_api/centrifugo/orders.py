@@ -1,14 +1,11 @@
 """Orders to end an agent's connections (`shared.push_control`) on their way to Centrifugo."""
 
-import asyncio
-
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from card_api.backoff import Backoff
 from card_api.centrifugo.client import disconnect
 from card_api.centrifugo.outbox import Outbox
+from card_api.listening import listen
 from shared.observability import logger
 from shared.push_control import CONTROL_CHANNEL, TOKEN_ENDED, Disconnect, read_revoked
 
@@ -24,36 +21,28 @@ class Orders:
     def __init__(self, redis: Redis, outbox: Outbox) -> None:
         self._redis = redis
         self._outbox = outbox
+        # login -> the moment of the last order we know; None before the first look.
+        self._known: dict[str, float] | None = None
         self._log = logger("centrifugo")
 
     async def run(self) -> None:
-        backoff = Backoff()
-        known: dict[str, float] | None = None
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(CONTROL_CHANNEL)
-                    revoked = await read_revoked(self._redis)
-                    for login, before in revoked.items():
-                        if known is not None and before > known.get(login, 0.0):
-                            await self._carry_out(
-                                Disconnect(
-                                    login=login,
-                                    before=before,
-                                    code=TOKEN_ENDED.code,
-                                    reason=TOKEN_ENDED.reason,
-                                )
-                            )
-                    known = revoked
-                    backoff.reset()
-                    async for message in subscription.listen():
-                        order = self._parse(message["data"])
-                        if order is not None:
-                            known[order.login] = max(order.before, known.get(order.login, 0.0))
-                            await self._carry_out(order)
-            except (RedisError, OSError):
-                pass  # the consumer says that Redis is away
-            await asyncio.sleep(backoff.next())
+        await listen(self._redis, CONTROL_CHANNEL, self._begun, self._hear)
+
+    async def _begun(self, _: bool) -> None:
+        revoked = await read_revoked(self._redis)
+        known = self._known if self._known is not None else revoked
+        for login, before in revoked.items():
+            if before > known.get(login, 0.0):
+                await self._carry_out(
+                    Disconnect(login=login, before=before, code=TOKEN_ENDED.code, reason=TOKEN_ENDED.reason)
+                )
+        self._known = revoked
+
+    async def _hear(self, payload: bytes) -> None:
+        order = self._parse(payload)
+        if order is not None and self._known is not None:
+            self._known[order.login] = max(order.before, self._known.get(order.login, 0.0))
+            await self._carry_out(order)
 
     def _parse(self, payload: bytes) -> Disconnect | None:
         try:
