@@ -8,20 +8,17 @@ what nobody can reach.
     python -m bench.push --tabs 1000
 """
 
-import argparse
 import asyncio
 import random
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import monotonic_ns
 
-import uvloop
 from redis.asyncio import Redis
 
-from bench.push_servers import Server, card_of, echo, gateway, raw, socketio
+from bench.push_servers import Server, card_of, echo, gateway, raw, run, socketio
 from bench.table import Row, percentile, show
 from services.embedded import EmbeddedValkey
 
@@ -155,7 +152,7 @@ def memory(server: Server, kb: float) -> Row:
 
 
 async def stalled(server: Server, numbers: Numbers) -> Row:
-    """One more tab that gets twenty times the cards of all others, and reads them, or stops reading."""
+    """One more tab that gets half as many cards as all others together, larger ones: reads them, or stops."""
     others, victim = range(len(server.tabs) - 1), len(server.tabs) - 1
     figures: dict[bool, list[list[float]]] = {True: [], False: []}
     for turn in range(2 * TURNS):
@@ -255,22 +252,7 @@ async def measure(tabs: int, folder: Path, valkey: EmbeddedValkey) -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--tabs", type=int, default=TABS)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="callcard-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        valkey = EmbeddedValkey(folder).start()
-        try:
-            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-            with runner:
-                rows = runner.run(measure(arguments.tabs, folder, valkey))
-        finally:
-            valkey.stop()
-    return 0 if show(rows) else 1
+    return 0 if show(run(__doc__, TABS, measure)) else 1
 
 
 if __name__ == "__main__":

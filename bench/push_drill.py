@@ -7,11 +7,9 @@ is how long the tabs that were cut off were without their cards, and whether in 
     python -m bench.push_drill --tabs 2000
 """
 
-import argparse
 import asyncio
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +17,10 @@ from time import monotonic
 from typing import Any, cast
 
 import orjson
-import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bench.push_servers import SECRET, card_of, gateway, login_of
+from bench.push_servers import SECRET, card_of, gateway, login_of, run
 from bench.tab import masked
 from bench.table import percentile
 from services.embedded import EmbeddedValkey
@@ -55,6 +52,7 @@ class Screen(asyncio.Protocol):
         self.repeats = 0
         self._position: tuple[str, int] | None = None
         self._tries = 0
+        self._closed = False
         self._rest = b""
         self._loop = asyncio.get_running_loop()
 
@@ -152,6 +150,8 @@ class Screen(asyncio.Protocol):
             self.cards[card["call_id"]] = card["rev"], card["state"]
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._closed:
+            return
         self.back.clear()
         if self.lost_at is None:
             self.lost_at = monotonic()
@@ -165,6 +165,11 @@ class Screen(asyncio.Protocol):
 
     def _again(self) -> None:
         self._reconnecting = self._loop.create_task(self.connect())
+
+    def close(self) -> None:
+        """It does not come back."""
+        self._closed = True
+        self._transport.close()
 
     def open_cards(self) -> dict[str, int]:
         return {call: rev for call, (rev, state) in self.cards.items() if state != CardState.CLOSED}
@@ -258,6 +263,8 @@ async def drill(tabs: int, folder: Path, valkey: EmbeddedValkey) -> int:
             wrong = await compare(redis, screens)
             repeats = sum(screen.repeats for screen in screens)
         finally:
+            for screen in screens:
+                screen.close()
             for server in servers:
                 await server.close()
     print(
@@ -267,20 +274,7 @@ async def drill(tabs: int, folder: Path, valkey: EmbeddedValkey) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--tabs", type=int, default=TABS)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="callcard-drill-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        valkey = EmbeddedValkey(folder).start()
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(drill(arguments.tabs, folder, valkey))
-        finally:
-            valkey.stop()
+    return run(__doc__, TABS, drill)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,31 @@
 """The servers of `bench.push`, each in a process of its own, and how a tab speaks with it."""
 
+import argparse
 import asyncio
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
+import uvloop
 from redis.asyncio import Redis
 
 from bench.tab import Tab, Tally, open_tab, until_ready
 from services.desk.build import BuildError, find_node
+from services.embedded import EmbeddedValkey
 from services.embedded.process import free_port
 from shared.contracts.card import Card
 from shared.push import PushPublisher
 from shared.security import issue_token
+
+T = TypeVar("T")
 
 SECRET = "a secret of the benchmark, 32 characters"
 LINE = "line:bench"
@@ -224,3 +231,21 @@ async def socketio(redis: Redis, redis_url: str, folder: Path) -> Server | None:
 
     path = "/socket.io/?EIO=4&transport=websocket"
     return Server("socket.io", process, port, path, hello, b'40{"sid"', push, broadcast)
+
+
+def run(
+    what: str | None, tabs: int, work: Callable[[int, Path, EmbeddedValkey], Coroutine[None, None, T]]
+) -> T:
+    """Do the work with a Valkey and a folder of its own. what: for --help. tabs: how many, if --tabs does not say."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tabs", type=int, default=tabs)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="callcard-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        valkey = EmbeddedValkey(folder).start()
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(work(arguments.tabs, folder, valkey))
+        finally:
+            valkey.stop()

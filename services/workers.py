@@ -1,6 +1,6 @@
 """`callcard run gateway --workers N`: several processes of the gateway behind one port.
 
-One process is one core. Each has the port for itself (SO_REUSEPORT: Linux gives new connections to them in turn) and
+One process is one core. Each has the port for itself (SO_REUSEPORT: Linux spreads new connections over them) and
 knows nothing of the others; an agent's tabs may sit on any of them, because all hear the same Redis. This process only
 starts them, starts one again that died, and ends them together with itself.
 """
