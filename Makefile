@@ -6,6 +6,9 @@ BIN := .venv/bin
 # A stripped environment has its certificates in the system's store only.
 export UV_SYSTEM_CERTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some environments (containers, mostly) forbid Python to keep what it compiled: each of the many processes here would
+# compile its imports anew, five seconds of CPU for the API. In our own .venv and tree it may.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo setup dev desk centrifugo test test-desk test-asterisk test-browser bench soak lint format types lock schemas clean
 
