@@ -35,7 +35,7 @@ async def push_gateway(
     """The gateway's application, its link to Redis kept as long as the context.
 
     Redis may be away at the start. `app.state.drain` is an async function that sends every tab away with 3001; call it
-    before the HTTP server stops. Serve it with uvicorn's `ws="websockets-sansio"` and without deflate.
+    before the HTTP server stops. Serve it with `ws=WebSocketProtocol` (`shared.websocket`) and without deflate.
     """
     redis = connect_redis(redis_url)
     metrics = Metrics()

@@ -1,4 +1,5 @@
-"""The sending side of one connection: a queue bounded in bytes, and the one task that writes it to the socket.
+"""The sending side of one connection: straight into the socket while the peer takes what it gets; else a queue bounded
+in bytes, and the one task that writes it.
 
 A tab that is behind gets the newest card of a call, not each of its versions: a frame with a `key` takes the place of
 the one with the same key that still waits. The old one is taken out and the new one goes to the end, never into its
@@ -9,12 +10,12 @@ remember the offset seen last, so a newer frame in an older one's place would ma
 """
 
 import asyncio
-import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.websockets import WebSocketDisconnect
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 
 from push_gateway.codes import SLOW, Close
 from push_gateway.metrics import Metrics
@@ -28,23 +29,39 @@ MOVES_IN_A_ROW = 4
 CLOSE_SECONDS = 5.0
 
 
-class Socket(Protocol):
-    """What is needed of a WebSocket."""
+class Frame:
+    """A message, shared by all who get it. `text`: UTF-8. `key`: what it is the whole and newest state of (a call in a
+    channel); None if it must be heard in any case. `published_at`: by Redis' clock; 0 if it is no publication."""
 
-    async def send_text(self, data: str) -> None: ...
+    __slots__ = ("_wire", "key", "published_at", "size", "text")
+
+    def __init__(self, text: bytes, key: tuple[str, str] | None = None, published_at: float = 0.0) -> None:
+        self.text = text
+        self.size = len(text)
+        self.key = key
+        self.published_at = published_at
+        self._wire = b""
+
+    @property
+    def wire(self) -> bytes:
+        """As a WebSocket carries it; built once, however many get it."""
+        if not self._wire:
+            self._wire = WebSocketFrame(Opcode.TEXT, self.text).serialize(mask=False)
+        return self._wire
+
+
+class Socket(Protocol):
+    """What is needed of a connection."""
+
+    def write_now(self, frame: Frame) -> bool:
+        """Write it without waiting; False if that cannot be, and nothing was written."""
+        ...
+
+    async def send(self, text: bytes) -> None:
+        """Write UTF-8, as soon as the peer has taken enough of what was written before."""
+        ...
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame, shared by all who get it. `size` in bytes; `published_at` by Redis' clock, 0 if not a publication.
-    `key`: what it is the whole and newest state of (a call in a channel); None if it must be heard in any case."""
-
-    text: str
-    size: int
-    published_at: float = 0.0
-    key: tuple[str, str] | None = None
 
 
 class _Waiting:
@@ -89,7 +106,11 @@ class Client:
         return self._closing.code if self._closing is not None else 0
 
     def push(self, frame: Frame) -> None:
-        """Queue a frame. An empty queue takes any one frame, so that a large snapshot always gets through."""
+        """Send a frame, or queue it. An empty queue takes any one frame, so that a large snapshot always gets
+        through."""
+        # The writer is asleep when nothing waits and nothing is being written: no frame is overtaken.
+        if self._asleep is not None and self._socket.write_now(frame):
+            return
         if self.closing:
             return
         waiting = _Waiting(frame, 0)
@@ -110,8 +131,8 @@ class Client:
         self._wake()
 
     def push_text(self, text: str) -> None:
-        """Queue a frame for this client alone."""
-        self.push(Frame(text, len(text.encode())))
+        """Send a frame to this client alone."""
+        self.push(Frame(text.encode()))
 
     def close(self, close: Close) -> None:
         """Say goodbye after what is queued. The first reason stays."""
@@ -151,6 +172,7 @@ class Client:
             pass
         finally:
             self._stopped = True
+            self._asleep = None
             self._drop_queue()
 
     async def _write_all(self) -> None:
@@ -168,16 +190,12 @@ class Client:
         batch, size = self._take_batch()
         if not batch:
             return
-        text = batch[0].text if len(batch) == 1 else "\n".join([frame.text for frame in batch])
+        text = batch[0].text if len(batch) == 1 else b"\n".join([frame.text for frame in batch])
         try:
-            await self._socket.send_text(text)
+            await self._socket.send(text)
         finally:
             # What is being written still counts: it is in memory as long as the peer does not take it.
             self._forget(size)
-        now = time.time()
-        for frame in batch:
-            if frame.published_at:
-                self._metrics.delivery_seconds.observe(max(0.0, now - frame.published_at))
 
     def _take_batch(self) -> tuple[list[Frame], int]:
         batch: list[Frame] = []

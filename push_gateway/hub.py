@@ -7,6 +7,7 @@ are asked to read it anew: a reconnect (3010) for the desk, a new subscription f
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -178,8 +179,7 @@ class Hub:
         published_at: float = 0.0,
         key: tuple[str, str] | None = None,
     ) -> None:
-        raw = push_frame(channel.name, Publication(position.offset, data))
-        frame = Frame(raw.decode(), len(raw), published_at, key)
+        frame = Frame(push_frame(channel.name, Publication(position.offset, data)), key, published_at)
         handed = 0
         for seat in tuple(channel.seats.values()):  # one that is lost leaves
             if seat.held is not None:
@@ -187,6 +187,8 @@ class Hub:
             else:
                 handed += self._hand(seat, position, frame)
         self._metrics.deliveries.inc(handed)
+        if handed and published_at:
+            self._metrics.delivery_seconds.observe(max(0.0, time.time() - published_at))
 
     def _hand(self, seat: Seat, position: Position, frame: Frame) -> bool:
         """Is it news for this seat?"""

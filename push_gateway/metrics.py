@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from push_gateway.codes import SLOW
 
-# Redis to socket is well below a millisecond; seconds mean a stalled tab or a machine without air.
+# One tab is well below a millisecond, thousands some tens; seconds mean a machine without air.
 _DELIVERY_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1, 5)
 # Includes the way to the tab, painting, and the way back.
 _SHOWN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -68,7 +68,7 @@ class Metrics:
         )
         self.delivery_seconds = Histogram(
             "callcard_push_delivery_seconds",
-            "From the publish (Redis' clock) to the write into the socket",
+            "From the publish (Redis' clock) until all tabs here were given it (a tab that is behind: queued)",
             buckets=_DELIVERY_SECONDS,
             registry=registry,
         )

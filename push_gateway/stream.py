@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from push_gateway.client import Frame
 from push_gateway.codes import Close
 from push_gateway.gateway import Gateway
 from push_gateway.hub import READ_SECONDS
@@ -55,11 +56,14 @@ class _StreamSocket:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def send_text(self, data: str) -> None:
-        await self._send({"type": "http.response.body", "body": data.encode() + b"\n", "more_body": True})
+    def write_now(self, frame: Frame) -> bool:
+        return False  # ASGI has no such way
+
+    async def send(self, text: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": text + b"\n", "more_body": True})
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        await self.send_text(disconnect_frame(Close(code, reason or "")))
+        await self.send(disconnect_frame(Close(code, reason or "")).encode())
 
 
 class _Endpoint:

@@ -1,12 +1,16 @@
 """The WebSocket: `/connection/websocket`."""
 
+from collections.abc import Callable
+
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from push_gateway.client import Frame
 from push_gateway.connection import Gone
 from push_gateway.gateway import Gateway
 from push_gateway.protocol import BadFrame
+from shared.websocket import WRITE_NOW
 
 PATH = "/connection/websocket"
 
@@ -44,19 +48,23 @@ class WebSocketDoor:
                 raise BadFrame("a binary frame: no SDK sends one in this protocol")
             return said
 
-        await self._gateway.serve("websocket", _Socket(send), text)
+        await self._gateway.serve("websocket", _Socket(scope, send), text)
 
 
 class _Socket:
     """What a connection writes to."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
+        self._write: Callable[[bytes], bool] = scope["extensions"][WRITE_NOW]["write"]
 
-    async def send_text(self, text: str) -> None:
+    def write_now(self, frame: Frame) -> bool:
+        return self._write(frame.wire)
+
+    async def send(self, text: bytes) -> None:
         """Raises WebSocketDisconnect when the peer has gone."""
         try:
-            await self._send({"type": "websocket.send", "text": text})
+            await self._send({"type": "websocket.send", "text": text.decode()})
         except OSError:
             raise WebSocketDisconnect(1006) from None
 

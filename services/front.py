@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.settings import SettingsError
+from shared.websocket import WebSocketProtocol
 
 # A push to a tab is small; what a tab says is smaller. The gateway has its own, lower, limit.
 _MAX_FRAME = 1024 * 1024
@@ -151,7 +152,7 @@ async def serving(
     """Serve `app` on `sock`, and on those `beside`; yields the address of `sock` once it answers."""
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         ws_max_size=_MAX_FRAME,
         # Deflate costs a tab twice the memory and a push twice the time; cards are small.
         ws_per_message_deflate=False,

@@ -34,13 +34,13 @@ class _Ear:
     id = "tail"
 
     def __init__(self) -> None:
-        self._heard: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+        self._heard: asyncio.Queue[tuple[bytes, float]] = asyncio.Queue()
 
     def push(self, frame: Frame) -> None:
         self._heard.put_nowait((frame.text, frame.published_at))
 
     def push_text(self, text: str) -> None:
-        self._heard.put_nowait((text, 0.0))
+        self._heard.put_nowait((text.encode(), 0.0))
 
     async def print(self, printer: Printer) -> None:
         """Never returns; raises what the printer raises."""

@@ -17,6 +17,7 @@ from push_gateway.websocket import WebSocketDoor
 from shared.contracts.card import Card
 from shared.security import issue_token
 from shared.settings import Settings
+from shared.websocket import WebSocketProtocol
 
 SECRET = "a secret for tests that is long enough"
 
@@ -131,7 +132,7 @@ async def running_gateway(redis_url: str, **settings: Any) -> AsyncIterator[Runn
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                ws="websockets-sansio",
+                ws=WebSocketProtocol,
                 ws_per_message_deflate=False,
                 ws_ping_interval=None,
                 lifespan="off",

@@ -1,6 +1,8 @@
 """The queue of one client: bounded in bytes, never in the way of anybody else."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -8,6 +10,7 @@ import orjson
 from push_gateway.client import BATCH_BYTES, MOVES_IN_A_ROW, Client, Frame
 from push_gateway.codes import SHUTDOWN
 from push_gateway.metrics import Metrics
+from tests.push_gateway.helpers import until
 
 QUEUE_BYTES = 1024 * 1024
 
@@ -17,16 +20,23 @@ def new_client(socket: Any, metrics: Metrics) -> Client:
 
 
 class SlowSocket:
-    """Takes a frame whenever the test lets it."""
+    """Takes a frame whenever the test lets it; `at_once`: what it took without being waited for."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
+        self.at_once: list[bytes] = []
         self.closed: tuple[int, str | None] | None = None
         self.open = asyncio.Event()
 
-    async def send_text(self, data: str) -> None:
+    def write_now(self, frame: Frame) -> bool:
+        if self.open.is_set():
+            self.at_once.append(frame.wire)
+            self.taken.append(frame.text.decode())
+        return self.open.is_set()
+
+    async def send(self, text: bytes) -> None:
         await self.open.wait()
-        self.taken.append(data)
+        self.taken.append(text.decode())
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         await self.open.wait()
@@ -79,7 +89,7 @@ async def test_a_batch_is_bounded() -> None:
 async def test_more_than_the_queue_holds_closes_as_slow_and_frees_the_memory() -> None:
     socket, metrics = SlowSocket(), Metrics()
     client = new_client(socket, metrics)
-    frame = Frame("x" * 1000, 1000)
+    frame = Frame(b"x" * 1000)
     while not client.closing:
         client.push(frame)
         assert queued(metrics) <= QUEUE_BYTES
@@ -93,7 +103,7 @@ async def test_more_than_the_queue_holds_closes_as_slow_and_frees_the_memory() -
 async def test_one_large_frame_always_fits_an_empty_queue() -> None:
     socket = SlowSocket()
     client = new_client(socket, Metrics())
-    client.push(Frame("snapshot", 2 * QUEUE_BYTES))
+    client.push(Frame(bytes(2 * QUEUE_BYTES)))
     assert not client.closing
 
 
@@ -109,10 +119,9 @@ async def test_a_peer_that_has_gone_ends_the_writer() -> None:
     assert queued(metrics) == 0
 
 
-def card(offset: int, call: str, size: int = 10) -> Frame:
+def card(offset: int, call: str, size: int = 0) -> Frame:
     """A publication of a card: what counts of it."""
-    text = orjson.dumps({"offset": offset, "call": call}).decode()
-    return Frame(text, size, key=("agent:101", call))
+    return Frame(orjson.dumps({"offset": offset, "call": call}).ljust(size), ("agent:101", call))
 
 
 async def written(client: Client, socket: SlowSocket) -> list[tuple[int, str]]:
@@ -129,7 +138,7 @@ async def test_a_newer_card_of_a_call_replaces_the_one_that_waits_and_offsets_on
     client = new_client(socket, metrics)
     for offset, call in [(1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "b")]:
         client.push(card(offset, call))
-    assert queued(metrics) == 30
+    assert queued(metrics) == 3 * card(1, "a").size
     assert metrics.registry.get_sample_value("callcard_push_coalesced_total") == 2
     # Never 3 before 2: the SDK would remember 3, and a drop at that moment would lose b for ever.
     assert await written(client, socket) == [(3, "a"), (4, "c"), (5, "b")]
@@ -140,8 +149,8 @@ async def test_what_has_no_key_and_other_channels_are_left_alone() -> None:
     socket = SlowSocket()
     client = new_client(socket, Metrics())
     client.push(card(1, "a"))
-    client.push(Frame('{"offset":2,"call":"a"}', 10))
-    client.push(Frame('{"offset":1,"call":"a"}', 10, key=("line:support", "a")))
+    client.push(Frame(b'{"offset":2,"call":"a"}'))
+    client.push(Frame(b'{"offset":1,"call":"a"}', ("line:support", "a")))
     client.push(card(3, "a"))
     assert await written(client, socket) == [(2, "a"), (1, "a"), (3, "a")]
 
@@ -183,3 +192,51 @@ async def test_a_stalled_tab_needs_no_more_memory_for_the_same_few_calls_and_is_
         assert queued(metrics) <= QUEUE_BYTES
     assert pushed > 4 * QUEUE_BYTES / 1000
     assert queued(metrics) == 0
+
+
+@contextlib.asynccontextmanager
+async def idle_writer(client: Client) -> AsyncIterator[None]:
+    writing = asyncio.create_task(client.write())
+    await asyncio.sleep(0)  # it has nothing to do
+    yield
+    client.close(SHUTDOWN)
+    await writing
+
+
+async def test_a_tab_that_takes_what_it_gets_has_it_at_once_and_all_share_one_frame() -> None:
+    socket, other = SlowSocket(), SlowSocket()
+    socket.open.set()
+    other.open.set()
+    client, neighbour = new_client(socket, Metrics()), new_client(other, Metrics())
+    frame = Frame(b"x" * 300)
+    async with idle_writer(client), idle_writer(neighbour):
+        client.push(frame)
+        neighbour.push(frame)
+        # RFC 6455, 5.2: FIN and text, no mask, sixteen bits of length.
+        assert socket.at_once == [b"\x81\x7e\x01\x2c" + b"x" * 300]
+        assert other.at_once[0] is socket.at_once[0]
+
+
+async def test_nothing_overtakes_what_waits() -> None:
+    socket = SlowSocket()
+    client = new_client(socket, Metrics())
+    async with idle_writer(client):
+        client.push_text("a")
+        await asyncio.sleep(0)  # the writer has it, and waits for the peer
+        socket.open.set()
+        client.push_text("b")
+        await until(lambda: len(socket.taken) == 2)
+        client.push_text("c")
+    assert socket.taken == ["a", "b", "c"]
+    assert socket.at_once == [Frame(b"c").wire]
+
+
+async def test_after_the_goodbye_nothing_is_written() -> None:
+    socket = SlowSocket()
+    socket.open.set()
+    client = new_client(socket, Metrics())
+    async with idle_writer(client):
+        client.close(SHUTDOWN)
+        client.push_text("too late")
+    client.push_text("much too late")
+    assert (socket.taken, socket.closed) == ([], (3001, "shutdown"))
