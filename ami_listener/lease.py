@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.script import Script, run_scripts
 from shared import bus
-from shared.link import RedisLink
+from shared.cluster_link import link_to
 from shared.observability import logger
 
 # A kill -9 of the speaker must be over within three seconds; two leave one for noticing and taking over, and are far
@@ -122,7 +122,7 @@ class LeaseKeeper:
         clock: Clock | None = None,
     ) -> None:
         self._leases = list(leases)
-        self._link = RedisLink(redis)
+        self._link = link_to(redis)
         self._on_taken = on_taken
         self._on_denied = on_denied
         self._clock = clock or SystemClock()

@@ -12,7 +12,7 @@ from ami_listener.lease import Lease
 from ami_listener.script import Script, run_scripts
 from shared import bus
 from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
-from shared.link import Argument, Command, RedisLink
+from shared.link import Argument, Command, Link
 from shared.observability import logger
 
 # How long a told end is remembered, so that no successor tells it again. Take-overs are done in seconds.
@@ -122,7 +122,7 @@ def probe() -> Command:
     return ("SET", f"{bus.CALLS_STREAM}:probe", "", "PX", 1)
 
 
-async def recall(link: RedisLink, pbx: str) -> Recalled:
+async def recall(link: Link, pbx: str) -> Recalled:
     """What was told of this PBX. Raises RedisError."""
     raw, ended = await run_scripts(
         link,

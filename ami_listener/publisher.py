@@ -22,8 +22,9 @@ from ami_listener.memory import Recalled
 from ami_listener.script import run_scripts
 from ami_listener.spool import Spool
 from ami_listener.voice import Voice
+from shared.cluster_link import link_to
 from shared.contracts.call import CallState, CallUpdate, LegState, PbxRoster, PbxStatus
-from shared.link import Command, RedisLink
+from shared.link import Command
 from shared.observability import logger
 
 # Updates of a PBX in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
@@ -62,7 +63,7 @@ class Publisher:
         self.sent = 0
         self.lost = 0
         self._redis = redis
-        self._link = RedisLink(redis)
+        self._link = link_to(redis)
         self._spool = spool
         self._voices = {lease.pbx: Voice(lease) for lease in leases}
         self._on_refused = on_refused

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
-from shared.link import Argument, Command, RedisLink
+from shared.link import Argument, Command, Link
 
 
 class Script:
@@ -21,7 +21,7 @@ class Script:
         return ("EVALSHA", self._sha, len(keys), *keys, *arguments)
 
 
-async def run_scripts(link: RedisLink, scripts: Sequence[Script], commands: Sequence[Command]) -> list[Any]:
+async def run_scripts(link: Link, scripts: Sequence[Script], commands: Sequence[Command]) -> list[Any]:
     """The answers to commands made of these scripts, in one round trip. Raises RedisError: then each of them has run
     or has not."""
     answers = await link.call_all(commands)

@@ -1,15 +1,14 @@
-"""The one pub/sub link of this process: subscribed to what is wanted, found dead when it is, made anew."""
+"""A pub/sub link to one Redis: subscribed to what is wanted, found dead when it is, made anew."""
 
 import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from push_gateway.metrics import Metrics
 from shared.link import Wire
 from shared.observability import logger
 
@@ -27,20 +26,33 @@ BUS_FAILURES = (RedisError, OSError, TimeoutError)
 @dataclass(frozen=True, slots=True)
 class Ears:
     """Who is told what the link hears. `wanted`: names to subscribe to on a new link; `subscribed(name)`: Redis sends
-    it from now on; `message(name, payload)`; `deaf`: the link is lost. None of them may wait."""
+    it from now on; `message(name, payload)`; `deaf(names)`: the link that heard these is lost. None of them may
+    wait."""
 
     wanted: Callable[[], Iterable[str]]
     subscribed: Callable[[bytes], None]
     message: Callable[[bytes, bytes], None]
-    deaf: Callable[[], None]
+    deaf: Callable[[Iterable[str]], None]
+
+
+class Bus(Protocol):
+    """What `BusLink` is to one Redis and `ClusterBus` to a cluster of them."""
+
+    @property
+    def up(self) -> bool: ...
+
+    def subscribe(self, name: str) -> None: ...
+
+    def unsubscribe(self, name: str) -> None: ...
+
+    async def run(self) -> None: ...
 
 
 class BusLink:
     """Run `run` as a task for as long as the process lives."""
 
-    def __init__(self, redis: Redis, metrics: Metrics, ears: Ears) -> None:
+    def __init__(self, redis: Redis, ears: Ears) -> None:
         self._redis = redis
-        self._metrics = metrics
         self._ears = ears
         self._wire: Wire | None = None
         self._log = logger("push.bus")
@@ -91,7 +103,6 @@ class BusLink:
                     for start in range(0, len(names), SUBSCRIBE_CHUNK)
                 ]
             )
-            self._metrics.bus_up.set(1)
             while not wire.lost.done():
                 await asyncio.wait([wire.lost], timeout=LINK_PING_SECONDS)
                 if asyncio.get_running_loop().time() - wire.heard_at > LINK_SILENCE_SECONDS:
@@ -100,8 +111,7 @@ class BusLink:
             raise wire.lost.result()
         finally:
             self._wire = None
-            self._metrics.bus_up.set(0)
-            self._ears.deaf()
+            self._ears.deaf(self._ears.wanted())
             await wire.close()
 
     def _heard(self, message: Any) -> None:

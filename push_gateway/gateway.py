@@ -16,7 +16,7 @@ from push_gateway.connection import Around, Connection, Receive
 from push_gateway.inbox import Inbox
 from push_gateway.origins import Origins
 from push_gateway.revocation import Revocations
-from shared.link import RedisLink
+from shared.cluster_link import link_to
 from shared.observability import logger
 from shared.push_control import Disconnect, read_revoked
 from shared.security import TokenError
@@ -47,7 +47,7 @@ class Gateway:
         self._posted: dict[str, tuple[Connection, Inbox]] = {}
         self._places: Counter[str] = Counter()
         # One connection, in turn: a flood of posts opens no others.
-        self._to_nodes = RedisLink(around.redis)
+        self._to_nodes = link_to(around.redis)
         self._revocations = Revocations()
         self._log = logger("push.gateway")
         self.draining = False

@@ -14,8 +14,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from push_gateway.bus import BUS_FAILURES, BusLink, Ears
+from push_gateway.bus import BUS_FAILURES, Ears
 from push_gateway.client import Frame
+from push_gateway.cluster_bus import bus_of
 from push_gateway.metrics import Metrics
 from push_gateway.protocol import presence_frame, push_frame
 from push_gateway.seats import Channel, Hearer, Seat
@@ -54,7 +55,7 @@ class Hub:
         self._log = logger("push.hub")
         self._channels: dict[str, Channel] = {}
         self._reads = asyncio.Semaphore(PARALLEL_READS)
-        self._link = BusLink(
+        self._link = bus_of(
             redis, metrics, Ears(self._wanted, self._on_subscribed, self._message, self._deaf)
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -263,9 +264,10 @@ class Hub:
         yield from (name.decode() for name in self._direct)
         yield from (bus_name(name) for name in self._channels)
 
-    def _deaf(self) -> None:
-        for channel in self._channels.values():
-            channel.subscribed.clear()
+    def _deaf(self, names: Iterable[str]) -> None:
+        for name in names:
+            if (channel := self._channels.get(_channel_of(name.encode()))) is not None:
+                channel.subscribed.clear()
 
     def _message(self, name: bytes, payload: bytes) -> None:
         direct = self._direct.get(name)

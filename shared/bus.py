@@ -1,7 +1,8 @@
 """Redis as the bus: names of keys and channels, connecting, and call updates as stream entries.
 
 Every key begins with `callcard:`. Those with `{calls}` are in one slot of a Redis Cluster: the listeners' scripts check
-who may speak and write in one step. Stay within Redis 7.0 commands.
+who may speak and write in one step. What is published beside a key has its braces too, so that whoever hears it does so
+at the node that says it. Stay within Redis 7.0 commands.
 """
 
 import socket
@@ -13,7 +14,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from shared.cluster import ClusterRedis
+from shared.cluster_slots import Address
 from shared.contracts.call import CallUpdate, PbxRoster
+from shared.redis_url import is_cluster, named_nodes, node_url
 
 CALLS_STREAM = "callcard:{calls}"
 """Call updates of all PBXs; the consumer group deletes an entry after it is stored."""
@@ -23,10 +27,10 @@ CALLS_GROUP = "card_api"
 AGENTS_CHANGED = "callcard:agents:changed"
 """Pub/sub: the agents table changed; whoever keeps a copy reads it again."""
 
-AGENT_PHONES = "callcard:agents:phones"
+AGENT_PHONES = "callcard:{agents}:phones"
 """Key: whose phone is which (`AgentPhones`, JSON), for listeners, which never ask PostgreSQL."""
 
-AGENT_PHONES_CHANGED = "callcard:agents:phones:changed"
+AGENT_PHONES_CHANGED = "callcard:{agents}:phones:changed"
 """Pub/sub: `AGENT_PHONES` was written. Its own channel: after AGENTS_CHANGED the key is old for a moment still."""
 
 _KEEPALIVE = (
@@ -70,7 +74,7 @@ def ended_calls_key(pbx: str) -> str:
 
 
 def connect_redis(url: str) -> "Redis":
-    """A client for `url`. Connects at first use, so it may be made while Redis is away.
+    """A client for `url` (`shared.redis_url`). Connects at first use, so it may be made while Redis is away.
 
     Answers are bytes. A command fails at once when Redis is away: whoever calls decides whether and when to
     try again, because only they know whether doing it twice is safe.
@@ -78,6 +82,17 @@ def connect_redis(url: str) -> "Redis":
     No deadline on a command: put `asyncio.timeout` around it where waiting would matter. redis-py's own goes through
     `asyncio.wait_for`, which costs a task a command and, on Python 3.11, can swallow the cancellation of the caller.
     """
+    if not is_cluster(url):
+        return _plain(url)
+
+    def connect(address: Address) -> Redis:
+        return _plain(node_url(url, address))
+
+    seeds = {node: connect(node) for node in named_nodes(url)}
+    return ClusterRedis(seeds, connect)
+
+
+def _plain(url: str) -> "Redis":
     return Redis.from_url(
         url,
         decode_responses=False,

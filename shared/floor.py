@@ -22,7 +22,7 @@ def floor_phones_key(pbx: str) -> str:
 
 def floor_channel(pbx: str) -> str:
     """Pub/sub: each `FloorMessage` as JSON."""
-    return f"callcard:floor:{pbx}"
+    return f"callcard:{{calls}}:floor:{pbx}"
 
 
 async def read_queues(redis: Redis, pbx: str) -> list[QueueUpdate]:

@@ -8,15 +8,34 @@ and more than everything else we do with a call.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 Argument = str | bytes | int
 Command = tuple[Argument, ...]
+
+# Errors that somebody acts on, by their first word; the others are told to people.
+_ERRORS: dict[str, type[RedisError]] = {
+    "NOSCRIPT": NoScriptError,
+    "LOADING": BusyLoadingError,
+    "MOVED": MovedError,
+    "ASK": AskError,
+    "TRYAGAIN": TryAgainError,
+    "CLUSTERDOWN": ClusterDownError,
+}
 
 
 class Wire(asyncio.Protocol):
@@ -75,6 +94,18 @@ class Wire(asyncio.Protocol):
             self.lost.set_result(
                 RedisConnectionError(str(error) if error else "Redis has ended the connection")
             )
+
+
+class Link(Protocol):
+    """Commands in turn over connections of its own: `RedisLink`, or `ClusterLink` into a Redis Cluster."""
+
+    async def call(self, *command: Argument) -> Any:
+        """See `RedisLink.call`."""
+        ...
+
+    async def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """See `RedisLink.call_all`."""
+        ...
 
 
 class RedisLink:
@@ -140,8 +171,7 @@ class RedisLink:
 
 
 def _error(text: str) -> RedisError:
-    if text.startswith("NOSCRIPT"):
-        return NoScriptError(text)
-    if text.startswith("LOADING"):
-        return BusyLoadingError(text)
-    return ResponseError(text)
+    word, _, rest = text.partition(" ")
+    if word in ("MOVED", "ASK"):
+        return _ERRORS[word](rest)  # they take the slot and the address only
+    return _ERRORS.get(word, ResponseError)(text)

@@ -16,7 +16,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from shared.link import Command, RedisLink
+from shared.cluster_link import link_to
+from shared.link import Command
 from shared.push import bus_name
 
 # Twice a prolongation may fail before a living client vanishes.
@@ -84,7 +85,7 @@ class Presence:
     """Reads and writes presence. Every method raises `redis.RedisError` when Redis is away; again is safe."""
 
     def __init__(self, redis: Redis, seconds: float = PRESENT_SECONDS) -> None:
-        self._link = RedisLink(redis)
+        self._link = link_to(redis)
         self._tell_sha = redis.register_script(_TELL).sha
         self._present_sha = redis.register_script(_PRESENT).sha
         self._milliseconds = int(seconds * 1000)

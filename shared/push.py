@@ -27,9 +27,11 @@ from typing import Any, Protocol, Self
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from shared.cluster import incarnation
+from shared.cluster_link import link_to
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
-from shared.link import Command, RedisLink
+from shared.link import Command
 from shared.push_scripts import HISTORY, PUBLISH, READ, REBUILD
 
 NOTICES = "notices"
@@ -151,7 +153,7 @@ class PushPublisher:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._link = RedisLink(redis)
+        self._link = link_to(redis)
         self._publish_sha = redis.register_script(PUBLISH).sha
         self._rebuild = redis.register_script(REBUILD)
 
@@ -198,8 +200,10 @@ class PushPublisher:
         return int((await self._publish([_publish_args(channel, data, key=key)]))[0])
 
     async def desk_is_fresh(self) -> bool:
-        """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data."""
-        return bool(await self._redis.exists(_DESK_WHOLE))
+        """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
+        cluster also after a fail-over, because what a master was told last its replica may not have heard."""
+        whole = await self._redis.get(_DESK_WHOLE)
+        return whole is not None and whole == await incarnation(self._redis)
 
     async def rebuild_desk(self, cards: Iterable[Card], logins: Collection[str]) -> None:
         """After Redis lost its data: put back every open card, then call the desks whole.
@@ -208,6 +212,7 @@ class PushPublisher:
         begin a new epoch: every tab is asked to reconnect and gets the desk anew. A card published in the meantime
         stays, if its rev is higher. Safe to repeat.
         """
+        whole = await incarnation(self._redis)
         desks: dict[str, list[Card]] = {login: [] for login in logins}
         for card in cards:
             if card.state is not CardState.CLOSED:
@@ -218,7 +223,7 @@ class PushPublisher:
             for card in open_cards:
                 args += [card.call_id, card.rev, _expires_ms(card), card.to_json()]
             await self._rebuild(keys=_keys(channel), args=args)
-        await self._redis.set(_DESK_WHOLE, 1)
+        await self._redis.set(_DESK_WHOLE, whole)
 
 
 class DeskReader:

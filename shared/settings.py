@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings.sources import TomlConfigSettingsSource
 
 from shared.links import LinkTemplate
+from shared.redis_url import check_redis_url
 from shared.settings_names import group_without_value, no_setting, wrong_names
 
 PREFIX = "CALLCARD_"
@@ -141,7 +142,18 @@ class DatabaseSettings(Section):
 
 
 class RedisSettings(Section):
-    url: SecretStr | None = Field(None, description="redis://host:6379/0; embedded if not given")
+    url: SecretStr | None = Field(
+        None,
+        description="redis://host:6379/0, or redis+cluster://node1:6379,node2:6379 for a Redis Cluster; embedded if"
+        " not given",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_redis_url(value.get_secret_value())
+        return value
 
 
 class HttpSettings(Section):

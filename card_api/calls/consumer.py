@@ -29,11 +29,11 @@ from card_api.cards.service import CardService
 from card_api.database import DATABASE_ERRORS, refuses_value, sentence
 from card_api.metrics import Metrics
 from shared.bus import CALLS_GROUP, CALLS_STREAM, decode_roster, decode_update
+from shared.cluster_link import link_to
 from shared.contracts.call import PbxRoster
-from shared.link import RedisLink
 from shared.observability import logger
 
-DEAD_STREAM = "callcard:calls:dead"
+DEAD_STREAM = "callcard:{calls}:dead"
 """Entries that nobody could read or store: fields of the entry, `reason`, `id`. For a person to look at."""
 
 # As many as anyone would look at.
@@ -86,7 +86,7 @@ class CallConsumer:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._claim_idle_ms = claim_idle_ms
         # Two, because the first waits for calls most of the time.
-        self._reading, self._acknowledging = RedisLink(redis), RedisLink(redis)
+        self._reading, self._acknowledging = link_to(redis), link_to(redis)
         self._read_command = (
             *("XREADGROUP", "GROUP", CALLS_GROUP, self._name, "COUNT", _READ_COUNT, "BLOCK", _BLOCK_MS),
             *("STREAMS", CALLS_STREAM, ">"),

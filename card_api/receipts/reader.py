@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from card_api.background import end
 from card_api.backoff import Backoff
+from shared.cluster_link import link_to
 from shared.contracts.push import Receipt
-from shared.link import RedisLink
 from shared.observability import logger
 from shared.push import RECEIPTS_STREAM, decode_receipt
 
@@ -47,7 +47,7 @@ class ReceiptReader:
         self._malformed = malformed
         self._claim_idle_ms = claim_idle_ms
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._reading, self._acknowledging = RedisLink(redis), RedisLink(redis)
+        self._reading, self._acknowledging = link_to(redis), link_to(redis)
         self._room = asyncio.Event()
         self._room.set()
         self._log = logger("receipts")
