@@ -12,7 +12,9 @@ from shared.errors import Unauthorised, Unavailable, problem_responses
 
 
 def agents_router(directory: AgentDirectory, access: Access) -> APIRouter:
-    router = APIRouter(tags=["agents"], responses=problem_responses(Unauthorised, Unavailable))
+    router = APIRouter(
+        prefix="/api/v1", tags=["agents"], responses=problem_responses(Unauthorised, Unavailable)
+    )
 
     @router.get(
         "/agents",

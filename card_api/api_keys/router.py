@@ -29,7 +29,7 @@ _ONCE = {"Cache-Control": "no-store"}
 
 def api_keys_router(service: ApiKeyService, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/api-keys",
+        prefix="/api/v1/api-keys",
         tags=["api-keys"],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable),
     )

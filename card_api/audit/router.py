@@ -36,7 +36,7 @@ def audit_router(
 ) -> APIRouter:
     """country: of numbers without a country code."""
     router = APIRouter(
-        prefix="/audit",
+        prefix="/api/v1/audit",
         tags=["audit"],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable),
     )

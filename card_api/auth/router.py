@@ -20,7 +20,7 @@ from shared.errors import (
 
 
 def auth_router(service: AuthService, access: Access) -> APIRouter:
-    router = APIRouter(prefix="/auth", tags=["auth"])
+    router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @router.post(
         "/sign-in",

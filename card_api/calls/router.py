@@ -115,7 +115,7 @@ def calls_router(
 ) -> APIRouter:
     """country: of numbers in a question; country_of: of those a PBX sends."""
     router = APIRouter(
-        prefix="/calls",
+        prefix="/api/v1/calls",
         tags=["calls"],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable),
     )

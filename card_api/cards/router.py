@@ -23,7 +23,7 @@ class Form(StrEnum):
 
 def cards_router(query: CardQuery, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/cards",
+        prefix="/api/v1/cards",
         tags=["cards"],
         responses=problem_responses(Unauthorised, NotFound, Unprocessable, Unavailable),
     )

@@ -24,7 +24,9 @@ def centrifugo_router(proxy: PushProxy, secret: str) -> APIRouter:
             )
 
     # Not in the OpenAPI document: one program calls it, in the words of that program.
-    router = APIRouter(prefix="/centrifugo", include_in_schema=False, dependencies=[Depends(is_centrifugo)])
+    router = APIRouter(
+        prefix="/api/v1/centrifugo", include_in_schema=False, dependencies=[Depends(is_centrifugo)]
+    )
 
     @router.post("/connect")
     async def connect(asked: ConnectAsked) -> Response:

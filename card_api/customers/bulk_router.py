@@ -55,7 +55,7 @@ def bulk_router(
     loads: BulkLoads, audit: AuditService, access: Access, country: str, now: Callable[[], datetime]
 ) -> APIRouter:
     """Mount it before the router of single customers: `export` and `bulk` are no customers' ids."""
-    router = APIRouter(prefix="/customers", tags=["customers"])
+    router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
 
     @router.post(
         "/bulk",

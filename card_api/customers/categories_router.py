@@ -20,7 +20,7 @@ _Code = Annotated[Word, Path(description="what customers name it by", examples=[
 
 
 def categories_router(service: CategoryService, access: Access) -> APIRouter:
-    router = APIRouter(prefix="/categories", tags=["customers"], responses=ALWAYS)
+    router = APIRouter(prefix="/api/v1/categories", tags=["customers"], responses=ALWAYS)
     Reader = Annotated[Agent | ApiKey, Depends(access.agent_or_key("customers:read"))]  # noqa: N806 - a type
 
     @router.get("", operation_id="listCategories", summary="Categories, highest priority first")

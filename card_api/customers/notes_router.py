@@ -23,7 +23,7 @@ from shared.errors import Conflict, NotFound, problem_responses
 
 def notes_router(service: NoteService, idempotency: Idempotency, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/customers/{customer_id}/notes",
+        prefix="/api/v1/customers/{customer_id}/notes",
         tags=["customers"],
         responses={**ALWAYS, **problem_responses(NotFound)},
     )

@@ -32,7 +32,7 @@ _MISSING = problem_responses(NotFound)
 
 
 def do_not_call_router(numbers: NumberList, access: Access) -> APIRouter:
-    router = APIRouter(prefix="/do-not-call", tags=["customers"], responses=ALWAYS)
+    router = APIRouter(prefix="/api/v1/do-not-call", tags=["customers"], responses=ALWAYS)
     Reader = Annotated[Agent | ApiKey, Depends(access.agent_or_key("customers:read"))]  # noqa: N806 - types
     Writer = Annotated[ApiKey, Depends(access.scope("customers:write"))]  # noqa: N806
 
@@ -81,7 +81,7 @@ def do_not_call_router(numbers: NumberList, access: Access) -> APIRouter:
 
 
 def black_list_router(numbers: NumberList, access: Access) -> APIRouter:
-    router = APIRouter(prefix="/black-list", tags=["customers"], responses=ALWAYS)
+    router = APIRouter(prefix="/api/v1/black-list", tags=["customers"], responses=ALWAYS)
     Reader = Annotated[ApiKey, Depends(access.scope("customers:read"))]  # noqa: N806 - types
     Writer = Annotated[ApiKey, Depends(access.scope("customers:write"))]  # noqa: N806
 

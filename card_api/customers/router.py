@@ -51,7 +51,7 @@ def customers_router(
     service: CustomerService, idempotency: Idempotency, access: Access, country: str
 ) -> APIRouter:
     """Single customers. Mount it after routers that have words in place of an id (`/customers/export`)."""
-    router = APIRouter(prefix="/customers", tags=["customers"], responses=ALWAYS)
+    router = APIRouter(prefix="/api/v1/customers", tags=["customers"], responses=ALWAYS)
     Reader = Annotated[ApiKey, Depends(access.scope("customers:read"))]  # noqa: N806 - types
     Writer = Annotated[ApiKey, Depends(access.scope("customers:write"))]  # noqa: N806
 

@@ -43,7 +43,7 @@ _WAYS = {
 
 def identities_router(service: IdentityService, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/cards/{call_id}",
+        prefix="/api/v1/cards/{call_id}",
         tags=["cards"],
         responses=problem_responses(
             Problem, Unauthorised, Forbidden, NotFound, Conflict, Unprocessable, Unavailable

@@ -48,7 +48,7 @@ def _body() -> dict[str, Any]:
 
 
 def ingest_router(service: IngestService, access: Access) -> APIRouter:
-    router = APIRouter(tags=["events in"])
+    router = APIRouter(prefix="/api/v1", tags=["events in"])
 
     @router.post(
         "/call-events",

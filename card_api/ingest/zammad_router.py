@@ -73,7 +73,7 @@ def zammad_router(
     now: Callable[[], datetime],
 ) -> APIRouter:
     router = APIRouter(
-        prefix="/cti/zammad",
+        prefix="/api/v1/cti/zammad",
         tags=["events in"],
         responses=problem_responses(
             Unauthorised, Forbidden, Conflict, Unprocessable, TooManyRequests, Unavailable

@@ -60,7 +60,7 @@ def lookup_router(
     now: Callable[[], datetime],
 ) -> APIRouter:
     """`country`: of numbers without a country code."""
-    router = APIRouter(tags=["lookup"])
+    router = APIRouter(prefix="/api/v1", tags=["lookup"])
 
     @router.get(
         "/lookup",

@@ -28,7 +28,7 @@ _WHO = (
 
 
 def pbx_router(service: PbxService, floor: FloorService, access: Access) -> APIRouter:
-    router = APIRouter(tags=["pbx"], responses=problem_responses(Unauthorised, Unavailable))
+    router = APIRouter(prefix="/api/v1", tags=["pbx"], responses=problem_responses(Unauthorised, Unavailable))
     reader = access.agent_or_key("floor")
     refusals = problem_responses(Forbidden, NotFound, Unprocessable)
 

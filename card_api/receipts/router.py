@@ -34,6 +34,7 @@ _WHO = (
 
 def rings_router(query: RingQuery, calls: CallRepository, access: Access) -> APIRouter:
     router = APIRouter(
+        prefix="/api/v1",
         tags=["rings"],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, TooManyRequests, Unavailable),
         dependencies=[Depends(access.supervisor_or_key("calls:read"))],

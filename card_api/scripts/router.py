@@ -28,7 +28,7 @@ _WHO = "For supervisors, and for API keys with the scope `admin`."
 
 def scripts_router(service: ScriptService, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/scripts",
+        prefix="/api/v1/scripts",
         tags=["scripts"],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, Unavailable),
     )

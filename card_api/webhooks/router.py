@@ -41,7 +41,7 @@ _AWAY = "Web hooks cannot be read or changed now: PostgreSQL is away."
 
 def webhooks_router(service: WebhookService, access: Access) -> APIRouter:
     router = APIRouter(
-        prefix="/webhooks",
+        prefix="/api/v1/webhooks",
         tags=["webhooks"],
         dependencies=[Depends(access.scope("webhooks")), Depends(_database_there)],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, Unavailable),

@@ -23,7 +23,7 @@ def erasure_router(
     erasure: ErasureService, export: SubjectExport, idempotency: Idempotency, access: Access
 ) -> APIRouter:
     router = APIRouter(
-        prefix="/customers/{customer_id}",
+        prefix="/api/v1/customers/{customer_id}",
         tags=["customers"],
         responses={**ALWAYS, **problem_responses(NotFound)},
     )

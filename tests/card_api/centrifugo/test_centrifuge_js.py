@@ -50,7 +50,7 @@ async def push(redis: Redis, config: dict[str, Any]) -> AsyncIterator[Push]:
     backend = push_backend(settings, redis, Tokens(AuthSettings(), AUTH_SECRET), lambda: datetime.now(UTC))
     app = FastAPI()
     for router in backend.routers:
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(backend.close)
         address = await stack.enter_async_context(serving(app, listen("127.0.0.1", 0)))

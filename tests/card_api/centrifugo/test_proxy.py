@@ -41,7 +41,7 @@ class Asking:
 
     async def __call__(self, what: str, **fields: Any) -> Any:
         about = {"client": "c1", "transport": "websocket", "protocol": "json", "encoding": "json"}
-        answer = await self.http.post(f"/centrifugo/{what}", json={**about, **fields})
+        answer = await self.http.post(f"/api/v1/centrifugo/{what}", json={**about, **fields})
         assert answer.status_code == httpx.codes.OK, answer.text
         return answer.json()
 
@@ -69,7 +69,9 @@ async def test_only_who_knows_the_secret_is_answered(ask: Asking) -> None:
     for guess in (b"", b"guess", "ключ".encode()):
         ask.http.headers.pop(SECRET_HEADER, None)
         said = {SECRET_HEADER.encode(): guess}
-        answer = await ask.http.post("/centrifugo/connect", json={"data": {"token": token()}}, headers=said)
+        answer = await ask.http.post(
+            "/api/v1/centrifugo/connect", json={"data": {"token": token()}}, headers=said
+        )
         assert answer.status_code == httpx.codes.UNAUTHORIZED
         assert "CALLCARD_PUSH__CENTRIFUGO_SECRET" in answer.json()["detail"]
 

@@ -71,7 +71,7 @@ async def customers_api(engine: AsyncEngine, redis: Redis) -> AsyncIterator[http
         await redis.set(FORGOTTEN, 1)
 
     for router in customers(engine, audit, access, outbox, idempotency, redis, forget, "RU", now_utc):
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router)
     app.add_middleware(BodyLimit)
     async with running(audit.run):
         yield httpx.ASGITransport(app)
