@@ -3,9 +3,11 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +19,16 @@ from tests.databases import Databases
 
 TRACES = Path(__file__).parent / "traces" / "22"
 _TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hasty_passwords() -> Iterator[None]:
+    """Hashes are meant to be dear, a quarter of a second of CPU each, and hundreds of tests sign somebody in. What
+    hashes really cost is `test_security`'s."""
+    with pytest.MonkeyPatch.context() as patch:
+        hasty = partial(Argon2Hasher, time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr("shared.security.Argon2Hasher", hasty)
+        yield
 
 
 @pytest.fixture(scope="session")
