@@ -156,6 +156,7 @@ class PushPublisher:
         self._link = link_to(redis)
         self._publish_sha = redis.register_script(PUBLISH).sha
         self._rebuild = redis.register_script(REBUILD)
+        self._incarnation: bytes | None = None
 
     async def publish_card(self, card: Card) -> int:
         """Put a card on its agent's desk, or take it off when it is closed, and tell the tabs.
@@ -202,28 +203,33 @@ class PushPublisher:
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
         cluster also after a fail-over, because what a master was told last its replica may not have heard."""
-        whole = await self._redis.get(_DESK_WHOLE)
-        return whole is not None and whole == await incarnation(self._redis)
+        now = await incarnation(self._redis)
+        if self._incarnation is None:
+            self._incarnation = now
+        # Each process puts back what it has published itself: that another has done so is not enough.
+        return bool(now == self._incarnation == await self._redis.get(_DESK_WHOLE))
 
     async def rebuild_desk(self, cards: Iterable[Card], logins: Collection[str]) -> None:
-        """After Redis lost its data: put back every open card, then call the desks whole.
+        """After Redis lost its data: put back every open card, take off those that are closed, then call the desks
+        whole.
 
         `logins`: all agents, those without a card too, because their tabs may show one that is over. Their channels
         begin a new epoch: every tab is asked to reconnect and gets the desk anew. A card published in the meantime
         stays, if its rev is higher. Safe to repeat.
         """
-        whole = await incarnation(self._redis)
+        now = await incarnation(self._redis)
         desks: dict[str, list[Card]] = {login: [] for login in logins}
         for card in cards:
-            if card.state is not CardState.CLOSED:
-                desks.setdefault(card.agent, []).append(card)
-        for login, open_cards in desks.items():
+            desks.setdefault(card.agent, []).append(card)
+        for login, of_agent in desks.items():
             channel = agent_channel(login)
             args: list[Any] = [_new_epoch(), bus_name(channel), KEEP_SECONDS]
-            for card in open_cards:
-                args += [card.call_id, card.rev, _expires_ms(card), card.to_json()]
+            for card in of_agent:
+                closed = card.state is CardState.CLOSED
+                args += [card.call_id, card.rev, _expires_ms(card), b"" if closed else card.to_json()]
             await self._rebuild(keys=_keys(channel), args=args)
-        await self._redis.set(_DESK_WHOLE, whole)
+        await self._redis.set(_DESK_WHOLE, now)
+        self._incarnation = now
 
 
 class DeskReader:

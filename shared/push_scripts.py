@@ -93,7 +93,8 @@ return offset
 """
 )
 
-# ARGV: new epoch, bus name, keep seconds, then for each open card call_id, rev, expires_ms, card.
+# ARGV: new epoch, bus name, keep seconds, then for each card call_id, rev, expires_ms, card ('' = it is closed).
+# A closed one is only taken off: whoever never had it need not hear of it.
 REBUILD = (
     _NEWER
     + _PRELUDE
@@ -102,11 +103,12 @@ forget_old(now_ms)
 redis.call('DEL', history)
 redis.call('HSET', meta, 'epoch', ARGV[1], 'offset', 0)
 for i = 4, #ARGV, 4 do
-  local id, rev = ARGV[i], ARGV[i + 1]
-  if newer(rev, redis.call('HGET', meta, 'r:' .. id)) then
+  local id, rev, card = ARGV[i], ARGV[i + 1], ARGV[i + 3]
+  local known = redis.call('HGET', meta, 'r:' .. id)
+  if newer(rev, known) and (known or card ~= '') then
     redis.call('HSET', meta, 'r:' .. id, rev)
-    redis.call('HSET', desk, id, ARGV[i + 3])
     redis.call('ZADD', KEYS[4], ARGV[i + 2], id)
+    if card ~= '' then redis.call('HSET', desk, id, card) else redis.call('HDEL', desk, id) end
   end
 end
 keep(ARGV[3])

@@ -15,6 +15,7 @@ from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.migrate import upgrade
 from shared.bus import connect_redis
 from shared.db import create_engine
+from tests.clusters import ValkeyCluster
 from tests.databases import Databases
 
 TRACES = Path(__file__).parent / "traces" / "22"
@@ -100,3 +101,22 @@ async def redis(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
 def redis_url(redis: Redis, valkey: EmbeddedValkey) -> str:
     """The URL of the same Redis, emptied."""
     return valkey.url
+
+
+@pytest.fixture(scope="session")
+def formed_cluster(server_folder: Path) -> Iterator[ValkeyCluster]:
+    """A Redis Cluster of this test process; tests want `cluster`."""
+    cluster = ValkeyCluster(server_folder)
+    try:
+        asyncio.run(cluster.form())
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+async def cluster(formed_cluster: ValkeyCluster) -> ValkeyCluster:
+    """An empty Redis Cluster; which of two nodes is the master of the first slots is left to the tests before."""
+    await formed_cluster.settled()
+    await formed_cluster.empty()
+    return formed_cluster

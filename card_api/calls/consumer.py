@@ -92,6 +92,7 @@ class CallConsumer:
             *("STREAMS", CALLS_STREAM, ">"),
         )
         self._buffer = Buffer()
+        self._righting = asyncio.Lock()
         self._rosters: asyncio.Queue[tuple[bytes, PbxRoster]] = asyncio.Queue()
         self._log = logger("calls")
 
@@ -143,8 +144,9 @@ class CallConsumer:
         """Put the desks back if Redis lost them; False if nobody knows yet whose desks there are."""
         if not self._directory().by_login:
             return False
-        if not await self._cards.desk_is_fresh():
-            await self._cards.rebuild()
+        async with self._righting:
+            if not await self._cards.desk_is_fresh():
+                await self._cards.rebuild()
         return True
 
     async def _read(self) -> None:
@@ -179,6 +181,8 @@ class CallConsumer:
             try:
                 while await self._claim():
                     pass
+                # Nobody tells when a node of a Redis Cluster that has desks, and not the stream, lost some.
+                await self._right_desks()
                 if monotonic() >= next_sweep:
                     next_sweep = monotonic() + _SWEEP_SECONDS
                     await self._sweep()

@@ -122,7 +122,9 @@ class CardService:
     async def rebuild(self) -> None:
         """Redis lost its data: put every open card back on its desk. Raises RedisError when it is away again."""
         directory = self._directory()
-        cards = [card for held in self._open.values() if not held.waits for card in self._render_all(held)]
+        # The end of a call is no card on a desk, but may be what Redis has lost.
+        known = [*(held for held in self._open.values() if not held.waits), *self._just_over.values()]
+        cards = [card for held in known for card in self._render_all(held)]
         await self._publisher.rebuild_desk(cards, list(directory.by_login))
 
     async def desk_is_fresh(self) -> bool:

