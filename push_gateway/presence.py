@@ -4,15 +4,15 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Mapping
-from itertools import islice
 
 from redis.exceptions import RedisError
 
 from push_gateway.channels import announces
 from shared.presence import PRESENT_SECONDS, Moved, Presence
 
-# Everybody is prolonged once in this time, a slice a second, so that no moment carries the whole load.
+# Everybody is prolonged once in this time, a few at each tick, so that no moment carries the whole load.
 PROLONG_SECONDS = PRESENT_SECONDS / 3
+TICKS = 100
 # Channels in a round trip, and clients in a command: below a millisecond of Redis, so that a ring does not wait for it.
 CHANNELS_AT_ONCE = 32
 CLIENTS_AT_ONCE = 64
@@ -29,15 +29,16 @@ class PresenceKeeper:
 
     def __init__(self, presence: Presence, prolong_seconds: float = PROLONG_SECONDS) -> None:
         self._presence = presence
-        self._slices = max(1, math.ceil(prolong_seconds))
-        self._tick = prolong_seconds / self._slices
+        self._tick = prolong_seconds / TICKS
         self._here: dict[str, dict[str, str]] = {}
         # What Redis has not been told yet, newest wins: (channel, client) -> (login, is it here?).
         self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
         # The close code of who left a channel last.
         self._codes: dict[str, int] = {}
-        self._turn: list[str] = []
-        self._per_slice = 1
+        # Who is prolonged in this round, (channel, client); so many at each tick, of which so many are left.
+        self._round: list[tuple[str, str]] = []
+        self._at_each_tick = 0
+        self._ticks_left = 0
         self._wake = asyncio.Event()
 
     def enter(self, channel: str, client: str, login: str) -> None:
@@ -60,15 +61,15 @@ class PresenceKeeper:
     async def run(self) -> None:
         """Never returns. While Redis is away what happened is kept, and told when it is back."""
         loop = asyncio.get_running_loop()
-        next_slice = loop.time() + self._tick
+        next_tick = loop.time() + self._tick
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(next_slice):
+                async with asyncio.timeout_at(next_tick):
                     await self._wake.wait()
             self._wake.clear()
-            if loop.time() >= next_slice:
-                next_slice = loop.time() + self._tick
-                self._prolong_slice()
+            if loop.time() >= next_tick:
+                next_tick = loop.time() + self._tick
+                self._prolong_some()
             try:
                 await self._tell()
             except (RedisError, OSError):
@@ -80,19 +81,21 @@ class PresenceKeeper:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._tell()
 
-    def _prolong_slice(self) -> None:
-        if not self._turn:
-            self._turn = list(self._here)
-            self._per_slice = math.ceil(len(self._turn) / self._slices)
-        turn, self._turn = self._turn[: self._per_slice], self._turn[self._per_slice :]
-        for channel in turn:
-            for client, login in self._here.get(channel, {}).items():
+    def _prolong_some(self) -> None:
+        if not self._ticks_left:
+            self._round = [(channel, client) for channel, clients in self._here.items() for client in clients]
+            self._at_each_tick = math.ceil(len(self._round) / TICKS)
+            self._ticks_left = TICKS
+        self._ticks_left -= 1
+        for _ in range(min(self._at_each_tick, len(self._round))):
+            channel, client = self._round.pop()
+            login = self._here.get(channel, {}).get(client)
+            if login is not None:
                 self._untold.setdefault((channel, client), (login, True))
 
     async def _tell(self) -> None:
         while self._untold:
-            batch = dict(islice(self._untold.items(), CHANNELS_AT_ONCE * CLIENTS_AT_ONCE))
-            moves = _moves(batch, self._codes)[:CHANNELS_AT_ONCE]
+            moves = _moves(self._untold, self._codes)
             async with asyncio.timeout(TELL_SECONDS):
                 await self._presence.tell(moves)
             for moved in moves:
@@ -105,16 +108,16 @@ class PresenceKeeper:
 
 
 def _moves(untold: Mapping[tuple[str, str], tuple[str, bool]], codes: Mapping[str, int]) -> list[Moved]:
-    """By channel, at most `CLIENTS_AT_ONCE` in each."""
+    """The first of them, by channel: at most `CHANNELS_AT_ONCE`, and `CLIENTS_AT_ONCE` in each."""
     channels: dict[str, tuple[list[_Who], list[_Who]]] = {}
-    moves: list[Moved] = []
     for (channel, client), (login, is_here) in untold.items():
+        if channel not in channels and len(channels) == CHANNELS_AT_ONCE:
+            break
         here, left = channels.setdefault(channel, ([], []))
         (here if is_here else left).append((client, login))
         if len(here) + len(left) == CLIENTS_AT_ONCE:
-            moves.append(Moved(channel, announces(channel), here, left, codes.get(channel, 0)))
-            del channels[channel]
-    return moves + [
+            break
+    return [
         Moved(channel, announces(channel), here, left, codes.get(channel, 0))
         for channel, (here, left) in channels.items()
     ]
