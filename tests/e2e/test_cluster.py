@@ -1,0 +1,90 @@
+"""The product on a Redis Cluster: two gateways, agents whose channels are at different masters, and masters that go."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from services.runtime import Target
+from services.simulator.config import FULL_ACCOUNT
+from services.simulator.simulator import SimCall, Simulator
+from shared.contracts.call import CallEndReason
+from shared.contracts.card import Card, CardState
+from shared.settings import PbxSettings
+from tests.clusters import ValkeyCluster
+from tests.e2e.conftest import CLIENT, CLIENT_NAME
+from tests.e2e.stack import Stack, Tab, product
+
+# The channel of 101 is at the master that has a replica; 102 and the calls themselves are at another.
+MOVED, STAYS = "101", "102"
+
+
+def of(call: SimCall, *states: CardState) -> Callable[[Card], bool]:
+    return lambda card: card.call_id == f"main-{call.uniqueid}" and card.state in states
+
+
+async def test_calls_go_on_through_a_planned_fail_over_and_through_a_killed_master(
+    pbx: Simulator, cluster: ValkeyCluster, database_url: str, tmp_path: Path
+) -> None:
+    """One test, because the start of everything takes longer than what is told here."""
+    host, port = pbx.address
+    main = PbxSettings(
+        host=host,
+        port=port,
+        username=FULL_ACCOUNT.username,
+        secret=SecretStr(FULL_ACCOUNT.secret),
+    )
+    async with AsyncExitStack() as opened:
+        opened.callback(cluster.start)  # who was killed comes back, for the tests after this one
+        one = await opened.enter_async_context(product(database_url, cluster.url, tmp_path, {"main": main}))
+        two = await opened.enter_async_context(
+            product(database_url, cluster.url, tmp_path, {}, targets=(Target.GATEWAY,), samples=False)
+        )
+        tabs = [await one.tab(MOVED), await tab_at(two, MOVED, await one.token(MOVED))]
+        other = await tab_at(two, STAYS, await one.token(STAYS))
+        opened.push_async_callback(close, *tabs, other)
+
+        planned = await pbx.place("direct_did", caller=CLIENT, agent=MOVED, pace="manual")
+        for tab in tabs:
+            assert (await tab.card(of(planned, CardState.RINGING))).caller.name == CLIENT_NAME
+        await cluster.fail_over()
+        await planned.proceed()
+        for tab in tabs:
+            await tab.card(of(planned, CardState.ANSWERED))
+        await planned.hang_up()
+        for tab in tabs:
+            await tab.empty()
+        assert (await one.stored(f"main-{planned.uniqueid}")).end_reason is CallEndReason.COMPLETED
+
+        await cluster.settled()
+        rings = await pbx.place("direct_did", caller=CLIENT, agent=MOVED, pace="manual")
+        for tab in tabs:
+            await tab.card(of(rings, CardState.RINGING))
+        (await cluster.master()).kill()
+        # The one whose channel is elsewhere works as ever, also now.
+        beside = await pbx.place("direct_did", caller=CLIENT, agent=STAYS, pace="manual")
+        await other.card(of(beside, CardState.RINGING))
+        await rings.proceed()
+        for tab in tabs:
+            await tab.card(of(rings, CardState.ANSWERED))
+        after = await pbx.place("direct_did", caller=CLIENT, agent=MOVED, pace="manual")
+        for tab in tabs:
+            await tab.card(of(after, CardState.RINGING))
+        for call in (rings, beside, after):
+            await call.hang_up()
+        for tab in (*tabs, other):
+            await tab.empty()
+        for call in (rings, beside, after):
+            await one.stored(f"main-{call.uniqueid}")
+
+
+async def tab_at(gateway: Stack, login: str, token: str) -> Tab:
+    """A tab at the gateway that knows nobody: who signs in does so at the other."""
+    address = gateway.address.replace("http://", "ws://") + "/connection/websocket"
+    return await Tab(login, address, token).open()
+
+
+async def close(*tabs: Tab) -> None:
+    for tab in tabs:
+        await tab.close()
