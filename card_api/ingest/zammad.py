@@ -9,8 +9,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +17,7 @@ import phonenumbers
 from pydantic import ValidationError
 
 from card_api.agents.directory import Agent, Directory
+from card_api.ingest.form_data import FormDataError, parts
 from card_api.ingest.schemas import CallEvent, EventKind, Reason
 from shared.contracts.call import Direction
 from shared.phone import is_valid
@@ -28,6 +27,9 @@ Fields = Mapping[str, list[str]]
 
 # More than a group call has members; each field of a form is work.
 _MOST_FIELDS = 100
+
+LARGEST_BODY = 65_536
+"""Bytes: a hundred fields of some hundred characters."""
 
 # As our own events take it. A bridge cannot shorten what a caller sends.
 _LONGEST_LINE = 200
@@ -61,7 +63,10 @@ def fields_of(body: bytes, content_type: str) -> Fields:
     """What was sent, whatever form it has. Raises `ZammadError`."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return _gather(_parts(body, content_type))
+        try:
+            return _gather(parts(body, content_type, _MOST_FIELDS))
+        except FormDataError as error:
+            raise ZammadError(str(error)) from None
     if kind == "application/json" or body.lstrip()[:1] == b"{":
         try:
             said = orjson.loads(body)
@@ -201,17 +206,3 @@ def _pairs(said: dict[str, Any]) -> Iterable[tuple[str, str]]:
         for item in value[:_MOST_FIELDS] if isinstance(value, list) else [value]:
             if isinstance(item, str | int):
                 yield name, str(item)
-
-
-def _parts(body: bytes, content_type: str) -> Iterable[tuple[str, str]]:
-    """Form data, as `curl --form` sends it."""
-    message = BytesParser(policy=HTTP).parsebytes(
-        b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body
-    )
-    if not message.is_multipart():
-        raise ZammadError("The form data has no parts: is the boundary missing?")
-    for part in list(message.iter_parts())[:_MOST_FIELDS]:
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(content, bytes):
-            yield name, content.decode(errors="replace").rstrip("\r\n")

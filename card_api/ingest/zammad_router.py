@@ -16,10 +16,11 @@ from card_api.api_keys.service import ApiKey
 from card_api.auth.access import Access, address_of
 from card_api.calls.facts import CountryOf
 from card_api.ingest.service import IngestService
-from card_api.ingest.zammad import ZammadError, events_of, fields_of, pbx_of
+from card_api.ingest.zammad import LARGEST_BODY, ZammadError, events_of, fields_of, pbx_of
 from shared.errors import (
     Conflict,
     Forbidden,
+    TooLarge,
     TooManyRequests,
     Unauthorised,
     Unavailable,
@@ -76,7 +77,7 @@ def zammad_router(
         prefix="/api/v1/cti/zammad",
         tags=["events in"],
         responses=problem_responses(
-            Unauthorised, Forbidden, Conflict, Unprocessable, TooManyRequests, Unavailable
+            Unauthorised, Forbidden, Conflict, TooLarge, Unprocessable, TooManyRequests, Unavailable
         ),
     )
 
@@ -112,7 +113,7 @@ def zammad_router(
 
     async def _take(request: Request, key: ApiKey) -> dict[str, str]:
         try:
-            fields = fields_of(await request.body(), request.headers.get("content-type", ""))
+            fields = fields_of(await _body_of(request), request.headers.get("content-type", ""))
             pbx = pbx_of(key.name)
             events = events_of(fields, pbx, directory(), country_of(pbx), now())
         except ZammadError as error:
@@ -124,3 +125,13 @@ def zammad_router(
         return {}
 
     return router
+
+
+async def _body_of(request: Request) -> bytes:
+    """Raises `TooLarge` before more than that is in memory."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise TooLarge(f"The body is larger than {LARGEST_BODY} bytes: send one event.")
+    return bytes(body)

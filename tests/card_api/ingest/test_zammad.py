@@ -26,6 +26,7 @@ from tests.card_api.makers import at
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+_PART = b'--xyz\r\nContent-Disposition: form-data; name="user[]"\r\n\r\nx\r\n'
 AGENTS = Directory.of(
     [
         Agent("101", "Christopher Miller", "42"),
@@ -167,6 +168,40 @@ class TestForms:
         body = "".join([*parts, "--xyz--\r\n"]).encode()
         assert fields_of(body, "multipart/form-data; boundary=xyz") == self.WANTED
 
+    def test_form_data_is_flat(self) -> None:
+        """A value may hold what looks like a boundary in the middle of a line, and empty lines."""
+        head = b'--xyz\r\nContent-Type: a/b\r\nContent-Disposition: form-data; filename="f"; name="event"\r\n\r\n'
+        found = fields_of(
+            head + b"a--xyz\r\n\r\nb\r\n--xyz--", 'multipart/form-data; charset=x; boundary="xyz"'
+        )
+        assert found == {"event": ["a--xyz\r\n\r\nb"]}
+
+    @pytest.mark.parametrize(
+        ("body", "says"),
+        [
+            (b"", "not in the body"),
+            (
+                b"--xyz\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n--xyz--",
+                "multipart itself",
+            ),
+            (b"--xyz\r\n\r\nx\r\n--xyz--", "no name"),
+            (_PART, "breaks off"),
+            (_PART * 101 + b"--xyz--", "more than 100"),
+            (_PART * 200, "more than 100"),
+        ],
+    )
+    def test_form_data_that_is_none(self, body: bytes, says: str) -> None:
+        with pytest.raises(ZammadError, match=says):
+            fields_of(body, "multipart/form-data; boundary=xyz")
+
+    def test_parts_within_parts_cost_nothing(self) -> None:
+        """A MIME parser goes down into them: a recursion without end."""
+        deep = b"".join(
+            b"--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n" % (n, n + 1) for n in range(1100)
+        )
+        with pytest.raises(ZammadError):
+            fields_of(deep, "multipart/form-data; boundary=b0")
+
     @pytest.mark.parametrize(
         ("body", "kind", "says"),
         [
@@ -240,6 +275,8 @@ class TestHttp:
             assert (answer.status_code, answer.json()) == (200, {})
         wrong = await client.post("/api/v1/cti/zammad", json={**said, "event": "fly"}, headers=headers)
         assert (wrong.status_code, wrong.json()["type"]) == (422, "urn:callcard:error:invalid")
+        large = await client.post("/api/v1/cti/zammad", content=b" " * 70_000, headers=headers)
+        assert (large.status_code, large.json()["type"]) == (413, "urn:callcard:error:too-large")
 
     async def test_a_key_in_a_url_may_do_nothing_else(self, client: AsyncClient, engine: AsyncEngine) -> None:
         said = {"event": "newCall", "callId": "c-3"}
