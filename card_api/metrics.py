@@ -84,7 +84,7 @@ class Metrics:
             registry=self.registry,
         )
         self.receipts_malformed = Counter(
-            "callcard_receipts_malformed", "Receipts that could not be read", registry=self.registry
+            "callcard_receipts_malformed", "Receipts that could not be read or stored", registry=self.registry
         )
         self.open_calls = Gauge("callcard_open_calls", "Calls going on now", registry=self.registry)
         self.backlog = Gauge(

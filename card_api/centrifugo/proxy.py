@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -127,7 +126,7 @@ class PushProxy:
 
     def _receipt(self, asked: RpcAsked) -> Receipt | None:
         try:
-            seen = CardSeen.model_validate_json(orjson.dumps(asked.data))
+            seen = CardSeen.model_validate(asked.data)
             fields: dict[str, Any] = {
                 **seen.model_dump(),
                 "what": asked.method,

@@ -136,7 +136,13 @@ class RingKeeper:
         except DATABASE_ERRORS as error:
             if not refuses_value(error):
                 raise
-            self._log.error("receipts were refused", count=len(waiting), reason=sentence(error))
+            if len(waiting) > 1:
+                # One of them is to blame; the others may be all that says that a ring was seen.
+                for id_, receipt in waiting.items():
+                    await self._say_part({id_: receipt})
+                return
+            self._metrics.receipts_malformed.inc()
+            self._log.error("a receipt was refused", reason=sentence(error))
             found, shown = set(waiting), []
         for moments in shown:
             for stage, seconds in to_screen(moments):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from shared.contracts.base import Contract, Timestamp
 from shared.contracts.card import Card
+from shared.revision import MAX_REV
 
 
 class DeskAgent(Contract):
@@ -42,7 +43,7 @@ class CardSeen(Contract):
     """What the tab says in `card.shown` and `card.opened`."""
 
     call_id: str = Field(min_length=1, max_length=200)
-    rev: int = Field(ge=0)
+    rev: int = Field(ge=0, le=MAX_REV)
     at: Timestamp | None = Field(None, description="when it was painted, by the tab's clock")
 
 

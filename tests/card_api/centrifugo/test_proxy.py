@@ -147,7 +147,7 @@ async def test_receipts(ask: Asking, redis: Redis) -> None:
     receipt = decode_receipt(entries[-1][1])
     assert (receipt.what, receipt.agent, receipt.client, receipt.rev) == ("card.opened", "101", "c1", 64)
     assert receipt.received_at == NOW
-    wrong: tuple[Any, ...] = (None, [], {"call_id": ""}, {**seen, "rev": -1})
+    wrong: tuple[Any, ...] = (None, [], {"call_id": ""}, {**seen, "rev": -1}, {**seen, "rev": 2**53})
     for data in wrong:
         assert (await ask("rpc", user="101", method="card.shown", data=data))["error"]["code"] == 107
     assert (await ask("rpc", user="101", method="card.eaten", data=seen))["error"]["code"] == 104

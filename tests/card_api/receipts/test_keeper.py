@@ -231,6 +231,22 @@ async def test_nothing_is_acknowledged_before_it_is_stored(engine: AsyncEngine, 
         assert (await redis.xpending(RECEIPTS_STREAM, GROUP))["pending"] == 0
 
 
+async def test_a_bad_receipt_costs_the_others_nothing(engine: AsyncEngine, redis: Redis) -> None:
+    async with process(engine, redis) as one:
+        one.pushed(1.1)
+        await one.tick(1.2)
+        beyond = receipt(1.25, login="102").model_copy(update={"rev": 2**63})
+        await add_receipt(redis, beyond)  # of a gateway that does not look: no receipt
+        await add_receipt(redis, receipt(1.3))
+        await one.read(1)
+        one.reader.waiting[b"0-1"] = beyond  # what only PostgreSQL knows to be wrong
+        await one.tick(1.5)
+        (row,) = await table(engine)
+        assert row.shown == at(1.3)
+        assert one.counted("callcard_receipts_malformed_total") == 2
+        assert await left(redis) == 0 and not one.reader.waiting
+
+
 async def test_a_redis_that_lost_everything_is_read_again(engine: AsyncEngine, redis: Redis) -> None:
     async with process(engine, redis) as one:
         await add_receipt(redis, receipt(1.2))
