@@ -132,7 +132,9 @@ class AmiServer:
         """Wait until every client has taken what it was sent (only for traffic faster than any clock)."""
         for client in list(self.clients):
             try:
-                await asyncio.wait_for(client.writer.drain(), WRITE_TIMEOUT)
+                # Not `wait_for`: of Python 3.11 it forgets that it was cancelled when the client goes at that moment.
+                async with asyncio.timeout(WRITE_TIMEOUT):
+                    await client.writer.drain()
             except TimeoutError:
                 client.writer.transport.abort()
             except ConnectionError:

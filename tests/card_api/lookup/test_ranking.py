@@ -153,7 +153,7 @@ tickets = st.lists(st.just(TICKET), max_size=2)
 orders = st.lists(
     st.builds(
         Order,
-        number=st.text(max_size=3),
+        number=st.text(st.characters(codec="utf-8", exclude_characters="{"), max_size=3),
         title=st.just("x"),
         status=st.sampled_from([None, "new", "done"]),
         source=st.just("crm"),
