@@ -13,10 +13,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ResponseError
 
 from shared.cluster import ClusterRedis
 from shared.cluster_slots import Address
 from shared.contracts.call import CallUpdate, PbxRoster
+from shared.link import NODE_OF_CLUSTER
 from shared.redis_url import is_cluster, named_nodes, node_url
 
 CALLS_STREAM = "callcard:{calls}"
@@ -83,7 +85,7 @@ def connect_redis(url: str) -> "Redis":
     `asyncio.wait_for`, which costs a task a command and, on Python 3.11, can swallow the cancellation of the caller.
     """
     if not is_cluster(url):
-        return _plain(url)
+        return _plain(url, OneRedis)
 
     def connect(address: Address) -> Redis:
         return _plain(node_url(url, address))
@@ -92,8 +94,18 @@ def connect_redis(url: str) -> "Redis":
     return ClusterRedis(seeds, connect)
 
 
-def _plain(url: str) -> "Redis":
-    return Redis.from_url(
+class OneRedis(Redis):
+    """A Redis that is not a cluster's, and says so in a sentence when it turns out to be one."""
+
+    async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        try:
+            return await super().parse_response(connection, command_name, **options)
+        except AskError as error:  # MOVED is one, too
+            raise ResponseError(NODE_OF_CLUSTER) from error
+
+
+def _plain(url: str, kind: type[Redis] = Redis) -> "Redis":
+    return kind.from_url(
         url,
         decode_responses=False,
         protocol=2,

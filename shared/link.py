@@ -27,6 +27,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 Argument = str | bytes | int
 Command = tuple[Argument, ...]
 
+NODE_OF_CLUSTER = (
+    "this Redis is a node of a Redis Cluster, so the address must begin with redis+cluster://"
+    " (CALLCARD_REDIS__URL)"
+)
+"""For people, when one node of a cluster is used as if it were all."""
+
 # Errors that somebody acts on, by their first word; the others are told to people.
 _ERRORS: dict[str, type[RedisError]] = {
     "NOSCRIPT": NoScriptError,
@@ -173,5 +179,7 @@ class RedisLink:
 def _error(text: str) -> RedisError:
     word, _, rest = text.partition(" ")
     if word in ("MOVED", "ASK"):
-        return _ERRORS[word](rest)  # they take the slot and the address only
+        error = _ERRORS[word](rest)  # it takes the slot and the address only
+        error.args = (f"{text} - {NODE_OF_CLUSTER}",)
+        return error
     return _ERRORS.get(word, ResponseError)(text)

@@ -32,7 +32,7 @@ app = typer.Typer(
 # Bytes read at once while it is played at the pace of people.
 _SMALL = 1 << 12
 _ADDRESS = re.compile(r"([^/\s]*[^/\s:]):(\d{1,5})")
-_REDIS = ("redis://", "rediss://", "unix://")
+_REDIS = ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
 _MARKS = {Level.OK: "[green]✓[/]", Level.WARN: "[yellow]![/]", Level.ERROR: "[red]✗[/]"}
 _HINT_PBX = "CALLCARD_PBX__MAIN__HOST, …__USERNAME and …__SECRET, or --host, --username and --secret-file"
 

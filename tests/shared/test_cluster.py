@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from card_api.listening import listen
 from shared.bus import connect_redis
-from shared.cluster import incarnation
+from shared.cluster import ClusterRedis, incarnation
 from shared.cluster_link import link_to
 from shared.contracts.card import CardState
 from shared.push import DeskReader, PushPublisher, agent_channel
@@ -47,6 +48,17 @@ async def test_commands_and_pipelines_go_where_their_keys_are(client: Redis) -> 
         assert await both.execute() == [8, True]
 
 
+async def test_a_node_that_is_used_as_if_it_were_all_says_what_to_write(cluster: ValkeyCluster) -> None:
+    redis = connect_redis(f"redis://127.0.0.1:{cluster.nodes[1].port}/0")
+    key = agent_channel(next(logins_at(2)))
+    try:
+        for wrong in (redis.get(key), link_to(redis).call("GET", key)):
+            with pytest.raises(RedisError, match=r"redis\+cluster://.*CALLCARD_REDIS__URL"):
+                await wrong
+    finally:
+        await redis.aclose()
+
+
 async def test_a_slot_that_went_elsewhere_is_followed(cluster: ValkeyCluster) -> None:
     """By a link, a command and a pipeline alike; each has learned the old place before."""
     clients = [connect_redis(cluster.url) for _ in range(3)]
@@ -62,6 +74,7 @@ async def test_a_slot_that_went_elsewhere_is_followed(cluster: ValkeyCluster) ->
             b"OK",
         ]
         assert await clients[1].incr(key) == 2
+        assert (await cast("ClusterRedis", clients[1]).slots()).owner(key) == ("127.0.0.1", other.port)
         async with clients[2].pipeline(transaction=True) as both:
             both.incr(key)
             both.expire(key, 60)
