@@ -193,6 +193,8 @@ async def card_api(
         loads = BulkLoads(create_engine(database_url, CONNECTIONS), outbox)
         app = _application(
             settings.allowed_origins,
+            # Routes are tried in this order, each costs a look-up a little; CRMs ask this one a thousand times a second.
+            lookup_router(lookup, audit, access, settings.country, site, now),
             health_router(HealthService(engine, redis, migrations.newest(), push.checks), metrics),
             auth_router(auth, access),
             api_keys_router(keys, access),
@@ -213,7 +215,6 @@ async def card_api(
             audit_router(AuditQuery(engine), audit, access, settings.country, now),
             ingest_router(ingest, access),
             zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
-            lookup_router(lookup, audit, access, settings.country, site, now),
             scripts_router(scripts, access),
             bulk_router(loads, audit, access, settings.country, now),
             webhooks_router(hooks, access),

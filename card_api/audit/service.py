@@ -66,8 +66,8 @@ class AuditService:
     async def _add(self, part: list[AuditEntry]) -> None:
         try:
             await self._repository.add(part)
-        except DATABASE_ERRORS as error:
-            if not refuses_value(error):
+        except (*DATABASE_ERRORS, TypeError) as error:
+            if not (isinstance(error, TypeError) or refuses_value(error)):
                 raise
             # One that the table will never take must not keep out all that come after it.
             if len(part) == 1:
