@@ -144,7 +144,8 @@ def _question(raw: str | None, account: str | None, country: str) -> tuple[Prese
     if raw is None or not raw.strip():
         if given is None:
             raise Unprocessable("Nothing is asked for: give a number, an account, or both.")
-        return Presentation.UNAVAILABLE, Question(None, given)
+        # Nobody hid a number: none was asked for.
+        return Presentation.ALLOWED, Question(None, given)
     number = normalise(raw, country)
     if number is not None:
         return Presentation.ALLOWED, Question(number, given)

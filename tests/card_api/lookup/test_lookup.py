@@ -180,6 +180,8 @@ class TestHttp:
         assert (await ask(number="+79001112233", account="none-such"))["caller"][
             "name"
         ] == "Иванов Пётр Сергеевич"
+        nobody = await ask(account="none-such")
+        assert (nobody["match"], nobody["caller"]["display_number"]) == ("none", None), "nothing was withheld"
 
         async def audited() -> list[Any]:
             async with engine.connect() as connection:
@@ -187,13 +189,15 @@ class TestHttp:
                     select(audit_log.c.detail).where(audit_log.c.action == "lookup").order_by(audit_log.c.id)
                 )
                 found = list(await connection.scalars(rows))
-                return found if len(found) == 4 else []
+                return found if len(found) == 5 else []
 
-        assert (await until(audited))[0] == {
+        first, *_, last = await until(audited)
+        assert first == {
             "match": "one",
             "account": "Д-100201",
             "customer_id": peter["caller"]["customer_id"],
         }
+        assert last == {"match": "none", "account": "none-such"}
 
     async def test_what_is_no_number_is_a_problem_document(self, client: AsyncClient, api_key: str) -> None:
         for number in [*HOSTILE, "", "101", "NUL\0"]:
