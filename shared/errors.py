@@ -17,6 +17,11 @@ PROBLEM_JSON = "application/problem+json"
 _MOST_ERRORS = 100
 _LONGEST_TEXT = 500
 
+_UNREADABLE = (
+    "The body cannot be read: send JSON in UTF-8, with numbers of at most some dozens of digits and not "
+    "nested a thousand deep."
+)
+
 
 class ProblemDocument(BaseModel):
     """RFC 9457. `type` is stable and for programs; `detail` is for people and says what to do. Some types say more, in
@@ -123,11 +128,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        if error.status_code == 400 and isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
-            # FastAPI's only 400; everything else that is wrong with a body is 422, as the document says.
-            return _document(
-                422, "invalid", "Invalid request", "The body cannot be read: send JSON in UTF-8."
-            )
+        if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):
+            # FastAPI's only 400; everything else that is wrong with a body is 422, as the document says. What Python
+            # refuses beyond broken JSON: bytes that are no UTF-8, a number of thousands of digits, lists in lists in …
+            return _document(422, "invalid", "Invalid request", _UNREADABLE)
         names = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
         name = names.get(error.status_code, "http-error")
         detail = error.detail if error.detail not in ("Not Found",) else "There is nothing at this address."

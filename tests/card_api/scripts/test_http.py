@@ -152,12 +152,12 @@ async def test_another_process_has_it_when_it_reads_the_table(engine: AsyncEngin
     assert two.find(None, None, None, "ru") == "A"
 
 
-async def test_a_body_in_no_encoding_is_a_problem_document(
+async def test_a_body_that_python_cannot_read_is_a_problem_document(
     client: AsyncClient, admin: dict[str, str]
 ) -> None:
     headers = {**admin, "Content-Type": "application/json"}
-    answer = await client.post(SCRIPTS, content=b'{"text": "\xff\xde"}', headers=headers)
-    assert (answer.status_code, answer.json()["detail"]) == (
-        422,
-        "The body cannot be read: send JSON in UTF-8.",
-    )
+    for body in (b'{"text": "\xff\xde"}', b'{"text": %s}' % (b"9" * 6000), b"[" * 100_000):
+        answer = await client.post(SCRIPTS, content=body, headers=headers)
+        assert answer.status_code == 422, body[:20]
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"].startswith("The body cannot be read: send JSON in UTF-8")
