@@ -20,11 +20,11 @@ SCOPES: dict[Scope, str] = {
     "lookup": "ask who is behind a number",
     "floor": "see telephone systems, queues and phones",
     "customers:read": "read, list and export customers",
-    "customers:write": "add, change, merge, import and erase customers",
+    "customers:write": "add, change, merge and import customers",
     "calls:read": "list calls and read a whole one",
     "calls:write": "tell of calls of another telephone system",
     "webhooks": "set up web hooks, see and repeat their deliveries",
-    "admin": "everything, also API keys and the audit log",
+    "admin": "everything, also API keys, the audit log and erasing a person",
 }
 """Each scope and what it allows, as "may …". `admin` includes all others."""
 

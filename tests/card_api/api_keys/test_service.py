@@ -153,6 +153,8 @@ def test_admin_may_do_everything_others_what_they_were_given() -> None:
         assert allows({"admin"}, scope)
         assert allows({scope}, scope)
     assert not allows({"customers:read", "calls:write"}, "customers:write")
+    # Erasing is no part of writing: the list says so to who gives out keys.
+    assert [scope for scope, what in SCOPES.items() if "eras" in what] == ["admin"]
 
 
 class TestGate:
