@@ -71,6 +71,7 @@ class Connection:
         self, around: Around, door: Door, socket: Socket, receive: Receive, session_name: str = ""
     ) -> None:
         self._around = around
+        self._limits = around.limits
         self._hub = around.hub
         self._metrics = around.metrics
         self._door = door
@@ -118,7 +119,7 @@ class Connection:
             self.client.close(SERVER_ERROR)
 
     async def _on_frame(self, text: str) -> None:
-        for command in parse_frame(text, self._around.limits.frame_chars):
+        for command in parse_frame(text, self._limits.frame_chars, self._limits.frame_lines):
             if self.client.closing:
                 return
             for effect in self.session.command(command, self._loop.time()):
@@ -153,8 +154,7 @@ class Connection:
                 case End(close):
                     self.client.close(close)
                 case Leave(channel):
-                    self._joined.discard(channel)
-                    self._hub.leave(self.client, channel)
+                    self._leave(channel)
                 case _:  # the answers of a session are never questions
                     raise AssertionError(effect)
 

@@ -160,6 +160,7 @@ class Hub:
         position = Position(heard.epoch, heard.offset)
         if heard.epoch == channel.position.epoch:
             if heard.offset <= channel.position.offset:
+                self._remind(channel, heard)
                 return
             if heard.offset > channel.position.offset + 1:
                 self._metrics.holes.inc()
@@ -169,18 +170,19 @@ class Hub:
         # Else the desk was rebuilt: `_hand` asks those who read it before to read it again.
         channel.position = position
         channel.remember(heard)
-        key = (channel.name, heard.call_id) if heard.call_id else None
-        self._fan_out(channel, position, heard.data, heard.published_at, key)
+        self._fan_out(channel, position, _frame(channel, heard), heard.published_at)
 
-    def _fan_out(
-        self,
-        channel: Channel,
-        position: Position,
-        data: bytes,
-        published_at: float = 0.0,
-        key: tuple[str, str] | None = None,
-    ) -> None:
-        frame = Frame(push_frame(channel.name, Publication(position.offset, data)), key, published_at)
+    @staticmethod
+    def _remind(channel: Channel, heard: Heard) -> None:
+        """The channel has it, by the answer to somebody's read; another read may have been answered before that, and
+        its answer still be on the way: then this is all its tab will hear of it."""
+        held = [seat.held for seat in channel.seats.values() if seat.held is not None]
+        if held:
+            publication = Position(heard.epoch, heard.offset), _frame(channel, heard)
+            for waiting in held:
+                waiting.append(publication)
+
+    def _fan_out(self, channel: Channel, position: Position, frame: Frame, published_at: float = 0.0) -> None:
         handed = 0
         for seat in tuple(channel.seats.values()):  # one that is lost leaves
             if seat.held is not None:
@@ -197,6 +199,11 @@ class Hub:
             seat.lost()
             return False
         if position.offset <= seat.position.offset:
+            return False
+        if position.offset > seat.position.offset + 1:
+            # Nobody ever hears a hole, however it came about.
+            self._metrics.holes.inc()
+            seat.lost()
             return False
         seat.position = position
         seat.client.push(frame)
@@ -228,7 +235,8 @@ class Hub:
         channel.position = state.position
         if state.recovered:
             for missed in state.missed:
-                self._fan_out(channel, Position(known.epoch, missed.offset), missed.data)
+                frame = Frame(push_frame(channel.name, missed))
+                self._fan_out(channel, Position(known.epoch, missed.offset), frame)
         else:
             self._log.info("a channel can't be recovered, its clients reconnect", channel=channel.name)
             for seat in tuple(channel.seats.values()):
@@ -315,6 +323,11 @@ class Hub:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _frame(channel: Channel, heard: Heard) -> Frame:
+    key = (channel.name, heard.call_id) if heard.call_id else None
+    return Frame(push_frame(channel.name, Publication(heard.offset, heard.data)), key, heard.published_at)
 
 
 def _channel_of(name: bytes) -> str:

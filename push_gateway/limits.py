@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from push_gateway.pace import DEAF_FACTOR
 from shared.settings import PushSettings
 
 
@@ -16,6 +17,11 @@ class Limits:
     connections: int = 16
     first_command_seconds: float = 10.0
     queue_bytes: int = 1024 * 1024
+
+    @property
+    def frame_lines(self) -> int:
+        """More commands than this in one frame would end the connection in any case."""
+        return self.commands_per_second * DEAF_FACTOR
 
     @classmethod
     def of(cls, settings: PushSettings) -> Self:

@@ -49,10 +49,13 @@ class Command:
     params: Mapping[str, Any]
 
 
-def parse_frame(text: str, max_chars: int) -> list[Command]:
-    """The commands in a frame, at least one. Raises `BadFrame`."""
+def parse_frame(text: str, max_chars: int, max_lines: int) -> list[Command]:
+    """The commands in a frame, at least one, a line each. Raises `BadFrame`."""
     if len(text) > max_chars:
         raise BadFrame(f"a frame of {len(text)} characters; at most {max_chars} are taken")
+    # Counted before any is read: twenty thousand empty objects fit into a frame, and every other tab would wait.
+    if text.count("\n") >= max_lines:
+        raise BadFrame(f"a frame of more than {max_lines} lines")
     commands = [_parse_command(line) for line in text.split("\n") if line and not line.isspace()]
     if not commands:
         raise BadFrame("an empty frame")

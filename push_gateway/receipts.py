@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from push_gateway.effects import GiveReceipt
@@ -16,6 +15,6 @@ def parse_receipt(what: Any, agent: str, data: Any) -> GiveReceipt | None:
     if what not in RECEIPTS:
         return None
     try:
-        return GiveReceipt(what, agent, CardSeen.model_validate_json(orjson.dumps(data)))
+        return GiveReceipt(what, agent, CardSeen.model_validate(data))
     except ValidationError:
         return None

@@ -137,13 +137,16 @@ class Session:
     def command(self, command: Command, now: float) -> list[Effect]:
         """What a command brings about."""
         self._lifetime.heard()
-        if self._phase is _Phase.ENDED or command.method == "pong":
+        if self._phase is _Phase.ENDED:
             return []
         if self._phase is not _Phase.CONNECTED and command.method != "connect":
             return self._end(CLOSE_BAD_REQUEST)
+        # Pongs count as well: a flood of them is a flood.
         too_many = self._pace.step(now)
         if isinstance(too_many, Close):
             return self._end(too_many)
+        if command.method == "pong":
+            return []
         if too_many is not None:
             return _error(command, too_many) if command.id else []
         method = self._methods.get(command.method)

@@ -263,7 +263,9 @@ class DeskReader:
         """At most `limit` publications (0: the position alone) after offset `since`; reversed: before it."""
         first, last = "-", "+"
         if since is not None:
-            if reverse:
+            if reverse and not since:
+                limit = 0  # nothing is before the first, and Redis takes no such end
+            elif reverse:
                 last = f"({since}-0"
             else:
                 first = f"({since}-0"

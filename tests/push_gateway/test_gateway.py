@@ -158,6 +158,31 @@ async def test_a_channel_begun_anew_ends_the_subscription_and_not_the_connection
         assert again["subscribe"]["offset"] == 1
 
 
+async def test_who_lost_a_line_or_was_refused_it_is_not_there(
+    gateway: Running, publisher: PushPublisher, redis: Redis
+) -> None:
+    line = "line:support"
+    async with gateway.raw() as lost, gateway.raw() as refused, gateway.raw() as stays:
+        for login, client in {"201": lost, "202": refused, "203": stays}.items():
+            await client.ask({"id": 1, "connect": {"token": token(login, role="supervisor")}})
+        await publisher.publish(line, b'{"type":"line"}')
+        await lost.ask({"id": 2, "subscribe": {"channel": line}})
+        await redis.delete(*[key async for key in redis.scan_iter(f"{bus_name(line)}:*")])
+        await publisher.publish(line, b'{"type":"line"}')
+        assert "unsubscribe" in (await lost.hear())["push"]
+        stale = {"channel": line, "recover": True, "epoch": "gone", "offset": 1, "flag": 2}
+        assert (await refused.ask({"id": 2, "subscribe": stale}))["error"]["code"] == 112
+        await stays.ask({"id": 2, "subscribe": {"channel": line}})
+
+        async def here() -> set[str]:
+            answer = await stays.ask({"id": 3, "presence": {"channel": line}})
+            return {info["user"] for info in answer["presence"]["presence"].values()}
+
+        async with asyncio.timeout(10):
+            while await here() != {"203"}:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)  # more often than a tab may, would be refused
+
+
 async def test_the_bus_says_what_a_publication_is_the_newest_state_of(
     publisher: PushPublisher, redis: Redis
 ) -> None:
@@ -191,6 +216,7 @@ async def test_history_from_both_ends(gateway: Running, publisher: PushPublisher
         assert await read(limit=1, since={"offset": 3}) == ([4], 5)
         assert await read(limit=-1, since={"offset": 3}, reverse=True) == ([2, 1], 5)
         assert await read(limit=-1, since={"offset": 99}) == ([], 5)
+        assert await read(limit=-1, since={"offset": 0}, reverse=True) == ([], 5)
         answer = await client.ask(
             {"id": 3, "history": {"channel": "agent:101", "limit": 1, "since": {"epoch": "other"}}}
         )

@@ -1,5 +1,6 @@
 """What a session does beyond the frames of `transcripts/`: what it asks for, and what the clock brings."""
 
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,18 @@ def test_receipts_by_rpc_and_by_send() -> None:
         ("card.shown", "101", 3),
         ("card.opened", "101", 3),
     ]
+
+
+def test_what_is_no_receipt_is_a_bad_request_however_deep_it_is() -> None:
+    transcript = connected()
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    for data in (deep, {"call_id": deep}, {"call_id": "c", "rev": 2**63}, "c", None):
+        # Not by orjson: it writes no more than 254 levels, and reads a thousand.
+        (reply,) = transcript.say_text(json.dumps({"id": 2, "rpc": {"method": "card.shown", "data": data}}))
+        assert reply["error"]["code"] == 107
+    assert transcript.receipts == []
 
 
 def test_what_is_unsubscribed_or_refused_is_left() -> None:

@@ -59,7 +59,7 @@ class Transcript:
 
     def say_text(self, text: str) -> list[Any]:
         try:
-            commands = parse_frame(text, self.limits.frame_chars)
+            commands = parse_frame(text, self.limits.frame_chars, self.limits.frame_lines)
         except BadFrame:
             return [CLOSE_BAD_REQUEST]  # what the connection does with it
         out: list[Any] = []
