@@ -76,7 +76,8 @@ class Wire(asyncio.Protocol):
 
     def send(self, commands: Sequence[Command]) -> None:
         """Have these commands written. After the connection's end nothing happens: `lost` says so."""
-        self._transport.write(b"".join([hiredis.pack_command(c) for c in commands]))  # type: ignore[arg-type]
+        if not self.lost.done():  # uvloop raises where asyncio only warns
+            self._transport.write(b"".join([hiredis.pack_command(c) for c in commands]))  # type: ignore[arg-type]
 
     async def close(self) -> None:
         """End the connection, without waiting for answers."""

@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from services.embedded import EmbeddedValkey
 from shared.bus import connect_redis
-from shared.link import RedisLink
+from shared.link import RedisLink, Wire
 
 
 async def test_answers_are_as_redis_gives_them(redis: Redis) -> None:
@@ -87,3 +89,20 @@ async def test_without_redis_it_fails_at_once() -> None:
     with pytest.raises(RedisError):
         await RedisLink(redis).call("PING")
     await redis.aclose()
+
+
+def test_what_is_sent_after_the_end_of_a_connection_is_dropped(valkey: EmbeddedValkey) -> None:
+    """In the loop the product runs in: writing there after the end is an error, asyncio's own says nothing."""
+
+    async def work() -> None:
+        redis = connect_redis(valkey.url)
+        wire = await Wire.open(redis, lambda _: None)
+        wire.send([("QUIT",)])
+        await asyncio.wait_for(asyncio.shield(wire.lost), 5)
+        await asyncio.sleep(0)  # uvloop closes the handle a turn later
+        wire.send([("PING",)])
+        await wire.close()
+        await redis.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work())
