@@ -6,13 +6,15 @@
 REVS_A_VERSION = 32
 LAST_ENRICHMENT = REVS_A_VERSION - 1
 MAX_REV = 2**53 - 1
+LAST_VERSION = MAX_REV // REVS_A_VERSION
+"""Nothing outranks it."""
 
 
 def revision(version: int, enrichment: int) -> int:
     """The card's `rev`. Raises ValueError for a version beyond what a browser can compare."""
     rev = version * REVS_A_VERSION + min(enrichment, LAST_ENRICHMENT)
     if not 0 <= rev <= MAX_REV:
-        raise ValueError(f"version {version} is outside 0..{MAX_REV // REVS_A_VERSION}")
+        raise ValueError(f"version {version} is outside 0..{LAST_VERSION}")
     return rev
 
 

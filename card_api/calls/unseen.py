@@ -31,7 +31,7 @@ def ended_unseen(stored: Iterable[StoredCall], roster: PbxRoster) -> list[CallUp
             version=item.version + 1,
             change="ended",
             at=roster.at,
-            call=_ended(item.call, roster.at),
+            call=ended_call(item.call, roster.at),
         )
         for item in stored
         if item.call.pbx == roster.pbx
@@ -41,7 +41,7 @@ def ended_unseen(stored: Iterable[StoredCall], roster: PbxRoster) -> list[CallUp
     ]
 
 
-def _ended(call: Call, at: datetime) -> Call:
+def ended_call(call: Call, at: datetime) -> Call:
     """The call as far as it was seen, ended at `at` for an unknown reason, its gap marked. Whether it was missed
     nobody can say, so `missed` stays as it was."""
     call = call.model_copy(deep=True)

@@ -11,7 +11,7 @@ from card_api.audit.service import AuditService
 from card_api.auth.access import Access
 from card_api.customers.categories_router import categories_router
 from card_api.customers.category_service import CategoryService
-from card_api.customers.erasure.redis import CardHistories
+from card_api.customers.erasure.redis import RedisTraces
 from card_api.customers.erasure.router import erasure_router
 from card_api.customers.erasure.service import ErasureService
 from card_api.customers.erasure.subject import SubjectExport
@@ -40,7 +40,7 @@ def customers(
     """Mount these after the bulk router. `forget`: tells all processes to forget what they remember of callers.
     `country`: of numbers without a country code."""
     service = CustomerService(engine, audit, outbox, country, now)
-    erasure = ErasureService(engine, outbox, CardHistories(redis), forget, now)
+    erasure = ErasureService(engine, outbox, RedisTraces(redis), forget, now)
     return (
         customers_router(service, idempotency, access, country),
         notes_router(NoteService(engine, audit, now), idempotency, access),

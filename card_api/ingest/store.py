@@ -97,3 +97,10 @@ class ToldCalls:
         """Nothing is there of these calls: forget when to look after them."""
         if call_ids:
             await self._redis.zrem(TOLD_DUE, *call_ids)
+
+    async def forget(self, call_ids: Collection[str]) -> None:
+        """Everything of these calls: who tells more of one hears from the record that it is over. A process that takes
+        an event of one just now finds it changed, and asks the record as well."""
+        if call_ids:
+            await self._redis.hdel(TOLD, *call_ids)
+            await self._redis.zrem(TOLD_DUE, *call_ids)

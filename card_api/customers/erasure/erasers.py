@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import TextClause, text
 
 from card_api.customers.erasure.person import Eraser, Person
-from card_api.customers.erasure.scrub import scrubbed
+from card_api.customers.erasure.scrub import over, scrubbed
 from card_api.webhooks.repository import erase as erase_deliveries
+from shared.revision import LAST_VERSION
 
 # Documents in memory at once; a company may have a hundred thousand calls of 5 kB.
 _AT_ONCE = 200
@@ -21,12 +22,14 @@ _CALL_IDS = bindparam("call_ids", type_=ARRAY(Text))
 _NUMBERS = bindparam("numbers", type_=ARRAY(Text))
 
 _CALLS = text("select document from calls where call_id = any(:call_ids)").bindparams(_CALL_IDS)
+# With the last version, so that no update that is still under way, or told once more, brings the caller back.
 _SCRUB = text(
-    """
-    update calls c set document = r.document, did = r.document ->> 'did',
-        caller_number = null, caller_name = null, customer_number = null
+    f"""
+    update calls c set document = r.document, did = r.document ->> 'did', version = {LAST_VERSION},
+        state = 'ended', ended_at = coalesce(c.ended_at, cast(r.document ->> 'ended_at' as timestamptz)),
+        end_reason = r.document ->> 'end_reason', caller_number = null, caller_name = null, customer_number = null
     from jsonb_array_elements(cast(:documents as jsonb)) as r(document) where c.call_id = r.document ->> 'call_id'
-    """
+    """  # noqa: S608 - a number of ours
 ).bindparams(bindparam("documents", type_=Text))
 _IDENTITIES = text(
     "delete from call_identities where customer_id = any(:ids) or call_id = any(:call_ids)"
@@ -73,7 +76,7 @@ async def calls(connection: AsyncConnection, person: Person) -> dict[str, int]:
     for begin in range(0, len(person.call_ids), _AT_ONCE):
         part = list(person.call_ids[begin : begin + _AT_ONCE])
         found = (await connection.execute(_CALLS, {"call_ids": part})).scalars()
-        documents: list[Any] = [scrubbed(document) for document in found]
+        documents: list[Any] = [scrubbed(over(document)) for document in found]
         await connection.execute(_SCRUB, {"documents": orjson.dumps(documents).decode()})
     return {"calls": len(person.call_ids)}
 

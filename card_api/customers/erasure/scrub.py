@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from card_api.calls.unseen import ended_call
+from shared.contracts.call import Call, CallState
+
 # What is kept, and nothing else: what a newer listener may add is not known to be harmless.
 _CALL = ("call_id", "pbx", "direction", "state", "started_at", "answered_at", "ended_at", "end_reason")
 _OUTCOME = ("hangup_cause", "missed", "gap")
@@ -10,6 +13,15 @@ _QUEUE = ("name", "joined_at", "position", "left_at", "outcome")
 _LEG = ("agent", "state", "ringing_at", "answered_at", "ended_at", "end_reason")
 _PHONE = ("endpoint", "channel")
 ERASED = "erased"
+
+
+def over(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`document`: a `Call`; it itself, or ended when something was last heard of it. Who is erased has no call that
+    goes on: what the record has open is one whose end nobody heard."""
+    if document.get("state") == CallState.ENDED:
+        return document
+    call = Call.model_validate(document)
+    return ended_call(call, call.timeline[-1].at if call.timeline else call.started_at).to_dict()
 
 
 def scrubbed(document: Mapping[str, Any]) -> dict[str, Any]:

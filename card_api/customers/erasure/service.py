@@ -14,7 +14,7 @@ from card_api.audit.repository import AuditEntry, write_audit
 from card_api.customers.actor import Actor
 from card_api.customers.erasure.erasers import ERASERS, audit
 from card_api.customers.erasure.person import Eraser, Person, find_person
-from card_api.customers.erasure.redis import CardHistories
+from card_api.customers.erasure.redis import RedisTraces
 from card_api.customers.locks import Head, lock, lock_group
 from card_api.events.outbox import Event, EventType, Outbox
 from card_api.transaction import transaction
@@ -47,14 +47,14 @@ class ErasureService:
         self,
         engine: AsyncEngine,
         outbox: Outbox,
-        histories: CardHistories,
+        traces: RedisTraces,
         forget: Callable[[], Awaitable[None]],
         now: Callable[[], datetime],
         erasers: Sequence[Eraser] = (),
     ) -> None:
         self._engine = engine
         self._outbox = outbox
-        self._histories = histories
+        self._traces = traces
         self._forget = forget
         self._now = now
         self._erasers = (*erasers, *ERASERS)
@@ -94,7 +94,7 @@ class ErasureService:
     async def finish(self, person: Person) -> None:
         """What was outside the tables when they were searched. Raises nothing: the person is erased."""
         await self._forget()
-        await self._histories.clear()
+        await self._traces.clear(person.call_ids)
         await asyncio.sleep(_QUEUED_SECONDS)
         try:
             async with transaction(self._engine) as connection:

@@ -15,6 +15,11 @@ from card_api.calls.row import call_row
 from card_api.customers.erasure import service as erasure_service
 from card_api.customers.erasure import subject
 from card_api.customers.erasure.scrub import scrubbed
+from card_api.ingest.repository import RecordedCalls
+from card_api.ingest.schemas import CallEvent
+from card_api.ingest.service import IngestService
+from card_api.ingest.store import TOLD, TOLD_DUE
+from shared.bus import CALLS_STREAM, decode_update
 from shared.contracts.call import Call, Caller, CallUpdate, Digits, Hold, Leg, TimelineEntry, Transfer
 from shared.push import PushPublisher, bus_name
 from tests.card_api.conftest import until
@@ -249,6 +254,45 @@ class TestErase:
         await admin.post(f"{CUSTOMERS}/{(await made(crm))['id']}/erase")
         assert not await redis.exists(history)
         assert await redis.exists(FORGOTTEN)
+
+    async def test_what_is_told_late_brings_nobody_back(
+        self, crm: httpx.AsyncClient, admin: httpx.AsyncClient, engine: AsyncEngine, redis: Redis
+    ) -> None:
+        """By a listener that says a call again, and by one who tells calls over HTTP."""
+        id_ = (await made(crm))["id"]
+        ingest = IngestService(redis, RecordedCalls(engine), (), lambda _: "RU", lambda: at(60))
+        said = [
+            CallEvent.model_validate(
+                {"pbx": "kazan", "call_id": "1", "type": type_, "at": at(n), "from": NUMBER}
+            )
+            for n, type_ in enumerate(("started", "ended", "answered"))
+        ]
+        await ingest.take(said[:2])
+        entries: Any = await redis.xrange(CALLS_STREAM)
+        await keep(engine, talk("main-1", NUMBER), decode_update(entries[-1][1]))
+        assert (await admin.post(f"{CUSTOMERS}/{id_}/erase")).json()["removed"]["calls"] == 2
+        assert (await redis.hlen(TOLD), await redis.zcard(TOLD_DUE)) == (0, 0)
+
+        [late] = await ingest.take(said[2:])
+        assert late.status == "late"
+        again = talk("main-1", NUMBER)
+        await keep(engine, again.model_copy(update={"version": 10**14}))
+        assert await places_of(engine, NUMBER) == {}
+
+    async def test_a_call_whose_end_nobody_heard_is_over(
+        self, crm: httpx.AsyncClient, admin: httpx.AsyncClient, engine: AsyncEngine
+    ) -> None:
+        """Nothing comes back with its end, if that is heard after all."""
+        id_ = (await made(crm))["id"]
+        await keep(engine, ringing("main-1"))
+        await run(engine, "update calls set started_at = now() - interval '1 day'")
+        assert (await admin.post(f"{CUSTOMERS}/{id_}/erase")).json()["removed"]["calls"] == 1
+        await keep(engine, ended("main-1"))
+        assert await places_of(engine, NUMBER) == {}
+        left = await CallRepository(engine).get("main-1")
+        assert left is not None
+        assert (left.call.state, left.call.end_reason, left.call.gap) == ("ended", "unknown", True)
+        assert await run(engine, "select 1 from calls where state = 'ended' and ended_at is not null")
 
 
 class TestExport:
