@@ -106,21 +106,6 @@ class Session:
         self._channels: set[str] = set()
         self._lifetime = Lifetime(now + limits.first_command_seconds)
         self._pace = Pace(limits.commands_per_second, now)
-        self._methods: dict[str, Callable[[Command, float], list[Effect]]] = {
-            "connect": self._connect,
-            "refresh": self._refresh,
-            "subscribe": self._subscribe,
-            "unsubscribe": self._unsubscribe,
-            "history": self._history,
-            "rpc": self._rpc,
-            "send": self._send,
-            "ping": self._ping,
-            # An agent acts by REST; nobody publishes from a tab.
-            "publish": _refuse(PERMISSION_DENIED),
-            "presence": self._presence,
-            "presence_stats": self._presence,
-            "sub_refresh": self._sub_refresh,
-        }
 
     @property
     def deadline(self) -> float:
@@ -149,13 +134,37 @@ class Session:
             return []
         if too_many is not None:
             return _error(command, too_many) if command.id else []
-        method = self._methods.get(command.method)
-        if method is None:
-            return _error(command, METHOD_NOT_FOUND)
         try:
-            return method(command, now)
+            return self._do(command, now)
         except BadFrame:
             return self._end(CLOSE_BAD_REQUEST)
+
+    def _do(self, command: Command, now: float) -> list[Effect]:
+        match command.method:
+            case "connect":
+                return self._connect(command)
+            case "refresh":
+                return self._refresh(command, now)
+            case "subscribe":
+                return self._subscribe(command)
+            case "unsubscribe":
+                return self._unsubscribe(command)
+            case "history":
+                return self._history(command)
+            case "presence" | "presence_stats":
+                return self._presence(command)
+            case "rpc":
+                return self._rpc(command)
+            case "send":
+                return self._send(command)
+            case "ping":
+                return [Send(reply(command.id, "ping"))]
+            case "sub_refresh":
+                return self._sub_refresh(command)
+            case "publish":
+                # An agent acts by REST; nobody publishes from a tab.
+                return _error(command, PERMISSION_DENIED)
+        return _error(command, METHOD_NOT_FOUND)
 
     # --- answers to effects -----------------------------------------------------------------------------------
 
@@ -214,7 +223,7 @@ class Session:
 
     # --- commands ---------------------------------------------------------------------------------------------
 
-    def _connect(self, command: Command, now: float) -> list[Effect]:
+    def _connect(self, command: Command) -> list[Effect]:
         if self._phase is not _Phase.NEW:
             return self._end(CLOSE_BAD_REQUEST)
         token = command.params.get("token")
@@ -251,7 +260,7 @@ class Session:
             done += [Leave(channel), Send(unsubscribe_frame(channel, UNSUBSCRIBED_BY_SERVER))]
         return done
 
-    def _subscribe(self, command: Command, now: float) -> list[Effect]:
+    def _subscribe(self, command: Command) -> list[Effect]:
         channel = command.params.get("channel")
         if not isinstance(channel, str) or not 0 < len(channel) <= MAX_CHANNEL_CHARS:
             return _error(command, BAD_REQUEST)
@@ -267,7 +276,7 @@ class Session:
         reject = type(flags) is int and bool(flags & FLAG_REJECT_UNRECOVERED)
         return [Join(command.id, channel, parse_position(command.params), reject)]
 
-    def _unsubscribe(self, command: Command, now: float) -> list[Effect]:
+    def _unsubscribe(self, command: Command) -> list[Effect]:
         channel = command.params.get("channel")
         if not isinstance(channel, str):
             return _error(command, BAD_REQUEST)
@@ -277,7 +286,7 @@ class Session:
         self._channels.discard(channel)
         return [Leave(channel), *done]
 
-    def _history(self, command: Command, now: float) -> list[Effect]:
+    def _history(self, command: Command) -> list[Effect]:
         channel, limit = command.params.get("channel"), command.params.get("limit") or 0
         since, reverse = command.params.get("since"), bool(command.params.get("reverse"))
         if not isinstance(channel, str) or type(limit) is not int:
@@ -289,7 +298,7 @@ class Session:
         known = None if since is None else parse_position({**_object(since), "recover": True})
         return [ReadHistory(command.id, channel, known, limit, reverse)]
 
-    def _presence(self, command: Command, now: float) -> list[Effect]:
+    def _presence(self, command: Command) -> list[Effect]:
         channel = command.params.get("channel")
         if not isinstance(channel, str):
             return _error(command, BAD_REQUEST)
@@ -299,7 +308,7 @@ class Session:
             return _error(command, NOT_AVAILABLE)
         return [ReadPresence(command.id, channel, command.method)]
 
-    def _sub_refresh(self, command: Command, now: float) -> list[Effect]:
+    def _sub_refresh(self, command: Command) -> list[Effect]:
         """No channel has a token of its own: the token of the connection says what may be heard, and `refresh` renews
         it. A subscription never expires, so an SDK never asks; who asks keeps the connection."""
         channel = command.params.get("channel")
@@ -307,7 +316,7 @@ class Session:
             return _error(command, BAD_REQUEST)
         return _error(command, NOT_AVAILABLE if channel in self._channels else PERMISSION_DENIED)
 
-    def _rpc(self, command: Command, now: float) -> list[Effect]:
+    def _rpc(self, command: Command) -> list[Effect]:
         method = command.params.get("method")
         if method not in RECEIPTS:
             return _error(command, METHOD_NOT_FOUND)
@@ -318,7 +327,7 @@ class Session:
             else _error(command, BAD_REQUEST)
         )
 
-    def _send(self, command: Command, now: float) -> list[Effect]:
+    def _send(self, command: Command) -> list[Effect]:
         """A message nobody answers: one that is not understood is dropped."""
         data = command.params.get("data")
         receipt = self._receipt(data.get("type"), data) if isinstance(data, dict) else None
@@ -327,9 +336,6 @@ class Session:
     def _receipt(self, what: Any, data: Any) -> GiveReceipt | None:
         assert self.identity is not None
         return parse_receipt(what, self.identity.login, data)
-
-    def _ping(self, command: Command, now: float) -> list[Effect]:
-        return [Send(reply(command.id, "ping"))]
 
     # --- rules ------------------------------------------------------------------------------------------------
 
@@ -349,10 +355,6 @@ class Session:
         self._phase = _Phase.ENDED
         self._lifetime.end()
         return [End(close)]
-
-
-def _refuse(error: Error) -> Callable[[Command, float], list[Effect]]:
-    return lambda command, now: _error(command, error)
 
 
 def _error(command: Command, error: Error) -> list[Effect]:
