@@ -56,13 +56,17 @@ class AuthService:
         began = self._now()
         key = _guesses_key(login, address)
         try:
-            await self._refuse_guesser(key)
-            known = await self._agents.credentials(login) if _storable(login) else None
+            # Counted before it is looked at: of guesses that come together no more are looked at than one by one.
+            await self._count_guess(key)
+            try:
+                known = await self._agents.credentials(login) if _storable(login) else None
+            except DATABASE_ERRORS:
+                await self._uncount_guess(key)  # nobody looked at it
+                raise
             stored = known.password_hash if known and known.active else None
             if await self._verify(given.password.get_secret_value(), stored):
                 await self._redis.delete(key)
             else:
-                await self._count_guess(key)
                 self._log.warning("sign-in refused", login=login[:64], address=address)
                 raise Unauthorised("The login or the password is wrong.")
             agent = self._directory.current.by_login.get(login)
@@ -123,19 +127,24 @@ class AuthService:
                 self._passwords = await asyncio.to_thread(Passwords)
             return await asyncio.to_thread(self._passwords.verify, password, stored)
 
-    async def _refuse_guesser(self, key: str) -> None:
-        guesses = int(await self._redis.get(key) or 0)
-        if guesses >= _GUESSES:
-            wait = max(1, int(await self._redis.ttl(key)))
+    async def _count_guess(self, key: str) -> None:
+        """Raises `TooManyRequests` if it is one too many."""
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.incr(key)
+            pipeline.expire(key, _GUESS_SECONDS, nx=True)
+            pipeline.ttl(key)
+            guesses, _, seconds = await pipeline.execute()
+        if guesses > _GUESSES:
+            wait = max(1, int(seconds))
             raise TooManyRequests(
                 f"Too many wrong passwords from here. Try again in {-(-wait // 60)} min.",
                 {"Retry-After": str(wait)},
             )
 
-    async def _count_guess(self, key: str) -> None:
+    async def _uncount_guess(self, key: str) -> None:
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.incr(key)
-            pipeline.expire(key, _GUESS_SECONDS, nx=True)
+            pipeline.decr(key)
+            pipeline.expire(key, _GUESS_SECONDS, nx=True)  # it may have ended meanwhile
             await pipeline.execute()
 
 
