@@ -67,7 +67,8 @@ class AuthService:
             if await self._verify(given.password.get_secret_value(), stored):
                 await self._redis.delete(key)
             else:
-                self._log.warning("sign-in refused", login=login[:64], address=address)
+                # Of a login that there is: what else people type there may be their password.
+                self._log.warning("sign-in refused", login=login if known else "(nobody's)", address=address)
                 raise Unauthorised("The login or the password is wrong.")
             agent = self._directory.current.by_login.get(login)
             if agent is None:

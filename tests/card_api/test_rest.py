@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import text
+from structlog.testing import capture_logs
 
 import migrations
 from card_api.agents.directory import Agent
@@ -64,16 +65,20 @@ class TestSignIn:
 
     async def test_wrong_ones_are_told_nothing(self, client: AsyncClient) -> None:
         said = set()
-        for login, password in [
-            ("101", "wrong"),
-            ("nobody", PASSWORD),
-            ("10\0001", PASSWORD),
-            ("' or 1=1", "x"),
-        ]:
-            answer = await client.post("/api/v1/auth/sign-in", json={"login": login, "password": password})
-            assert_problem(answer, 401, "unauthorised")
-            said.add(answer.json()["detail"])
+        with capture_logs() as logs:
+            for login, password in [
+                ("101", "wrong"),
+                ("nobody", PASSWORD),
+                ("10\0001", PASSWORD),
+                ("' or 1=1", "x"),
+            ]:
+                given = {"login": login, "password": password}
+                answer = await client.post("/api/v1/auth/sign-in", json=given)
+                assert_problem(answer, 401, "unauthorised")
+                said.add(answer.json()["detail"])
         assert len(said) == 1, "a known login must not be told from an unknown one"
+        logged = [entry["login"] for entry in logs if entry["event"] == "sign-in refused"]
+        assert logged == ["101", *["(nobody's)"] * 3], "what is typed as a login may be a password"
 
     async def test_guessing_is_stopped_for_this_login_and_address_only(
         self, client: AsyncClient, redis: Redis
