@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ami_listener.clock import Clock, SystemClock
-from ami_listener.script import Script, run_scripts
 from shared import bus
 from shared.cluster_link import link_to
 from shared.observability import logger
+from shared.script import Script, run_scripts
 
 # A kill -9 of the speaker must be over within three seconds; two leave one for noticing and taking over, and are far
 # longer than a busy machine keeps a process waiting.

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ami_listener.lease import Lease
-from ami_listener.script import Script, run_scripts
 from shared import bus
 from shared.contracts.call import CallState, CallUpdate, PbxRoster, PbxStatus
 from shared.link import Argument, Command, Link
 from shared.observability import logger
+from shared.script import Script, run_scripts
 
 # How long a told end is remembered, so that no successor tells it again. Take-overs are done in seconds.
 ENDED_SECONDS = 300

@@ -19,13 +19,13 @@ from ami_listener import memory
 from ami_listener.clock import Clock, SystemClock
 from ami_listener.lease import Lease
 from ami_listener.memory import Recalled
-from ami_listener.script import run_scripts
 from ami_listener.spool import Spool
 from ami_listener.voice import Voice
 from shared.cluster_link import link_to
 from shared.contracts.call import CallState, CallUpdate, LegState, PbxRoster, PbxStatus
 from shared.link import Command
 from shared.observability import logger
+from shared.script import run_scripts
 
 # Updates of a PBX in one round trip: enough to fill a packet train, little enough to stay below a few ms of encoding.
 _BATCH = 200

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.cluster import NODE_FAILURES, PAUSES, ClusterRedis
 from shared.cluster_slots import Address, key_of
@@ -19,8 +20,8 @@ def link_to(redis: Redis) -> Link:
 
 class ClusterLink:
     """As `RedisLink`. Commands for one node go in one round trip and in their order; those of several nodes at the same
-    time. If a node can't be reached, `call_all` raises, and what is for other nodes was done all the same. SCRIPT LOAD,
-    which is not mixed with other commands, goes to every master that answers."""
+    time. Where a node can't be reached its error stands in the place of its answers; if so everywhere, it is raised.
+    SCRIPT LOAD, which is not mixed with other commands, goes to every master that answers."""
 
     def __init__(self, cluster: ClusterRedis) -> None:
         self._cluster = cluster
@@ -53,23 +54,24 @@ class ClusterLink:
     async def _send(
         self, commands: Sequence[Command], shares: dict[Address, list[int]], answers: list[Any]
     ) -> None:
-        async def one(address: Address, share: list[int]) -> None:
+        async def one(address: Address, share: list[int]) -> RedisError | None:
             try:
-                found = await self._link(address).call_all([commands[at] for at in share])
-            except NODE_FAILURES:
+                found: list[Any] = await self._link(address).call_all([commands[at] for at in share])
+                failure = None
+            except NODE_FAILURES as error:
                 self._cluster.failed(address)
-                raise
+                failure = error if isinstance(error, RedisError) else RedisConnectionError(str(error))
+                found = [failure] * len(share)
             for at, answer in zip(share, found, strict=True):
                 answers[at] = answer
+            return failure
 
         if len(shares) == 1:
-            ((address, share),) = shares.items()
-            await one(address, share)
-            return
-        done = await asyncio.gather(*(one(*item) for item in shares.items()), return_exceptions=True)
-        for failure in done:
-            if failure is not None:
-                raise failure
+            failures = [await one(*item) for item in shares.items()]
+        else:
+            failures = await asyncio.gather(*(one(*item) for item in shares.items()))
+        if all(failures) and (failure := failures[0]) is not None:
+            raise failure
 
     async def _again(
         self, commands: Sequence[Command], shares: dict[Address, list[int]], answers: list[Any]

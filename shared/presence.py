@@ -11,14 +11,13 @@ who left last is remembered for a day: `<milliseconds since 1970> <close code>`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
 
 from shared.cluster_link import link_to
 from shared.link import Command
 from shared.push import bus_name
+from shared.script import Script, run_scripts
 
 # Twice a prolongation may fail before a living client vanishes.
 PRESENT_SECONDS = 30.0
@@ -28,7 +27,7 @@ LEFT_SECONDS = 24 * 3600
 
 # ARGV: bus name ('' = nobody is told), milliseconds to live, close code of who left last, seconds to remember that,
 #       number of those who are here, these, those who left.
-_TELL = """
+_TELL = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function say(what, who)
@@ -52,13 +51,13 @@ if gone and ARGV[1] ~= '' then
   redis.call('SET', KEYS[2], string.format('%.0f %s', now, gone), 'EX', ARGV[4])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
+""")
 
-_PRESENT = """
+_PRESENT = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +85,15 @@ class Presence:
 
     def __init__(self, redis: Redis, seconds: float = PRESENT_SECONDS) -> None:
         self._link = link_to(redis)
-        self._tell_sha = redis.register_script(_TELL).sha
-        self._present_sha = redis.register_script(_PRESENT).sha
         self._milliseconds = int(seconds * 1000)
 
     async def tell(self, moves: Sequence[Moved]) -> None:
         """Write what happened in several channels, in one round trip."""
-        await self._run(_TELL, [("EVALSHA", self._tell_sha, *self._arguments(moved)) for moved in moves])
+        await run_scripts(self._link, [_TELL], [self._command(moved) for moved in moves])
 
     async def present(self, channel: str) -> dict[str, str]:
         """Who is in the channel: clients (one a tab) and their logins."""
-        (found,) = await self._run(_PRESENT, [("EVALSHA", self._present_sha, 1, presence_key(channel))])
+        (found,) = await run_scripts(self._link, [_PRESENT], [_PRESENT.command([presence_key(channel)])])
         pairs = (who.decode().partition(" ") for who in found)
         return {client: login for client, _, login in pairs}
 
@@ -108,24 +105,11 @@ class Presence:
         at, _, code = raw.decode().partition(" ")
         return Left(datetime.fromtimestamp(int(at) / 1000, UTC), int(code))
 
-    async def _run(self, script: str, commands: Sequence[Command]) -> list[Any]:
-        answers = await self._link.call_all(commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            await self._link.call("SCRIPT", "LOAD", script)
-            answers = await self._link.call_all(commands)
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
-        return answers
-
-    def _arguments(self, moved: Moved) -> Command:
+    def _command(self, moved: Moved) -> Command:
         bus = bus_name(moved.channel) if moved.announce else ""
         who = [f"{client} {login}" for client, login in (*moved.here, *moved.left)]
         keys = (presence_key(moved.channel), left_key(moved.channel))
-        return (
-            *(len(keys), *keys, bus, self._milliseconds, moved.code, LEFT_SECONDS, len(moved.here)),
-            *who,
-        )
+        return _TELL.command(keys, bus, self._milliseconds, moved.code, LEFT_SECONDS, len(moved.here), *who)
 
 
 def presence_key(channel: str) -> str:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from shared.cluster import incarnation
 from shared.cluster_link import link_to
@@ -33,6 +33,7 @@ from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
 from shared.link import Command
 from shared.push_scripts import HISTORY, PUBLISH, READ, REBUILD
+from shared.script import Script, run_each
 
 NOTICES = "notices"
 """The channel everybody hears."""
@@ -134,7 +135,7 @@ class CardPublisher(Protocol):
     """Who brings cards to the tabs: `PushPublisher` through our gateway, `CentrifugoPublisher` through Centrifugo.
     Every method raises `redis.RedisError` when Redis, where the desks are, is away; again is safe."""
 
-    async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
+    async def publish_cards(self, cards: Sequence[Card]) -> list[int | RedisError | None]:
         """See `PushPublisher.publish_cards`."""
         ...
 
@@ -154,7 +155,7 @@ class PushPublisher:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._link = link_to(redis)
-        self._publish_sha = redis.register_script(PUBLISH).sha
+        self._publish_script = Script(PUBLISH)
         self._rebuild = redis.register_script(REBUILD)
         self._incarnation: bytes | None = None
 
@@ -164,29 +165,24 @@ class PushPublisher:
         Returns the offset in `agent:<login>`; 0 if the desk knows this rev of the call or a higher one: then nothing
         happened, and nothing needs to.
         """
-        answer = (await self._publish([_card_args(card)]))[0]
+        (answer,) = await self._publish([_card_args(card)])
+        if isinstance(answer, RedisError):
+            raise answer
         return answer if isinstance(answer, int) else 0
 
-    async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
+    async def publish_cards(self, cards: Sequence[Card]) -> list[int | RedisError | None]:
         """Several cards (a ring-all) in one round trip; each is atomic by itself. Returns for each None, or the rev
-        that its desk knows and that it does not replace."""
+        that its desk knows and that it does not replace, or why it could not be published: in a cluster some of the
+        desks may be away. Raises RedisError if all are."""
         if not cards:
             return []
         answers = await self._publish([_card_args(card) for card in cards])
-        return [None if isinstance(answer, int) else int(answer) for answer in answers]
+        return [int(answer) if isinstance(answer, bytes) else _error_or_none(answer) for answer in answers]
 
-    async def _publish(self, calls: Sequence[Command]) -> list[int | bytes]:
+    async def _publish(self, calls: Sequence[Command]) -> list[int | bytes | RedisError]:
         """Run the script with each of these keys and arguments; what it returned."""
-        commands: list[Command] = [("EVALSHA", self._publish_sha, *call) for call in calls]
-        answers = await self._link.call_all(commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            # Redis was restarted and does not know the script: none of the calls ran.
-            await self._link.call("SCRIPT", "LOAD", PUBLISH)
-            answers = await self._link.call_all(commands)
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
-        return answers
+        commands: list[Command] = [("EVALSHA", self._publish_script.sha, *call) for call in calls]
+        return await run_each(self._link, [self._publish_script], commands)
 
     async def publish(self, channel: str, data: bytes, key: str = "") -> int:
         """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
@@ -198,7 +194,10 @@ class PushPublisher:
             raise ValueError(
                 "a publication must be JSON on one line: a line break separates messages in a frame"
             )
-        return int((await self._publish([_publish_args(channel, data, key=key)]))[0])
+        (answer,) = await self._publish([_publish_args(channel, data, key=key)])
+        if isinstance(answer, RedisError):
+            raise answer
+        return int(answer)
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
@@ -288,6 +287,10 @@ def decode_receipt(fields: dict[bytes, bytes]) -> Receipt:
     if raw is None:
         raise ValueError("the entry has no field 'r'")
     return Receipt.model_validate_json(raw)
+
+
+def _error_or_none(answer: int | RedisError) -> RedisError | None:
+    return answer if isinstance(answer, RedisError) else None
 
 
 def _keys(channel: str) -> list[str]:

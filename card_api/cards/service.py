@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from time import perf_counter
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 
 from card_api.agents.directory import Directory
 from card_api.background import end
-from card_api.backoff import Backoff
+from card_api.backoff import FIRST_SECONDS, Backoff
 from card_api.calls.facts import account_of, customer_end
 from card_api.calls.repository import StoredCall
 from card_api.cards.open_call import OpenCall
@@ -73,6 +74,7 @@ class CardService:
         self._outbox: dict[tuple[str, str], Card] = {}
         self._flushing = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
+        self._more = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = logger("cards")
         metrics.open_calls.set_function(lambda: len(self._open))
@@ -92,15 +94,19 @@ class CardService:
         self._flush_soon()
 
     async def flush(self) -> None:
-        """Publish every card that waits. Raises RedisError when Redis is away.
+        """Publish every card that waits. Raises RedisError when Redis is away, or a node of it that has some of them;
+        the others are published then.
 
         One at a time: two of them at once would publish the same cards twice, and under load ever more often.
         """
         async with self._flushing:
             while cards := list(self._outbox.values()):
                 refused = await self._publisher.publish_cards(cards)
-                now = self._now()
+                now, away = self._now(), None
                 for card, known in zip(cards, refused, strict=True):
+                    if isinstance(known, RedisError):
+                        away = known
+                        continue
                     if self._outbox.get((card.agent, card.call_id)) is card:
                         del self._outbox[card.agent, card.call_id]
                     if known is not None:
@@ -110,6 +116,8 @@ class CardService:
                     self._metrics.cards.labels(card.state.value).inc()
                     if card.state is CardState.RINGING and card.call.ringing_at is not None:
                         self._metrics.ring_to_publish.observe((now - card.call.ringing_at).total_seconds())
+                if away is not None:
+                    raise away
 
     async def restore(self, stored: Iterable[StoredCall]) -> None:
         """Take up open calls of the record that nobody has told us about (after a start)."""
@@ -308,17 +316,25 @@ class CardService:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        if self._outbox and (self._flusher is None or self._flusher.done()):
+        if not self._outbox:
+            return
+        self._more.set()
+        if self._flusher is None or self._flusher.done():
             self._flusher = self._spawn(self._flush_until_taken())
 
     async def _flush_until_taken(self) -> None:
         # The consumer notices that Redis is away and says so.
         backoff = Backoff()
         while self._outbox:
+            self._more.clear()
             try:
                 await self.flush()
             except (RedisError, OSError):
-                await asyncio.sleep(backoff.next())
+                # A card that is new may be for a node of a cluster that is there.
+                await asyncio.sleep(FIRST_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(backoff.next()):
+                        await self._more.wait()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

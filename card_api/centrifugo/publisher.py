@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from redis.exceptions import RedisError
+
 from card_api.centrifugo.client import disconnect, publish
 from card_api.centrifugo.outbox import Outbox
 from shared.contracts.card import Card
@@ -24,7 +26,7 @@ class CentrifugoPublisher:
         self._desks = desks
         self._outbox = outbox
 
-    async def publish_cards(self, cards: Sequence[Card]) -> list[int | None]:
+    async def publish_cards(self, cards: Sequence[Card]) -> list[int | RedisError | None]:
         """As `PushPublisher.publish_cards`. A card that its desk has already is told all the same: whoever put it there
         may have ended before telling it. Centrifugo drops what it was told twice."""
         known = await self._desks.publish_cards(cards)

@@ -14,16 +14,25 @@ class Script:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, keys: Sequence[str], *arguments: Argument) -> Command:
         """The command that runs it."""
-        return ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
 
 async def run_scripts(link: Link, scripts: Sequence[Script], commands: Sequence[Command]) -> list[Any]:
     """The answers to commands made of these scripts, in one round trip. Raises RedisError: then each of them has run
     or has not."""
+    answers = await run_each(link, scripts, commands)
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer
+    return answers
+
+
+async def run_each(link: Link, scripts: Sequence[Script], commands: Sequence[Command]) -> list[Any]:
+    """As `run_scripts`, but the RedisError of a command stands in its place. Raises RedisError if all fail."""
     answers = await link.call_all(commands)
     if any(isinstance(answer, NoScriptError) for answer in answers):
         # Redis was restarted and knows none of them, or not all.
@@ -32,7 +41,4 @@ async def run_scripts(link: Link, scripts: Sequence[Script], commands: Sequence[
         again = await link.call_all([commands[at] for at in unknown])
         for at, answer in zip(unknown, again, strict=True):
             answers[at] = answer
-    for answer in answers:
-        if isinstance(answer, RedisError):
-            raise answer
     return answers
