@@ -193,13 +193,13 @@ async def card_api(
         loads = BulkLoads(create_engine(database_url, CONNECTIONS), outbox)
         app = _application(
             settings.allowed_origins,
-            # Routes are tried in this order, each costs a look-up a little; CRMs ask this one a thousand times a second.
+            # Routes are tried in this order, and CRMs ask this one for every row of a page.
             lookup_router(lookup, audit, access, settings.country, site, now),
             health_router(HealthService(engine, redis, migrations.newest(), push.checks), metrics),
             auth_router(auth, access),
             api_keys_router(keys, access),
             cards_router(query, access),
-            identities_router(identities, access),
+            identities_router(identities, idempotency, access),
             agents_router(directory, access),
             calls_router(
                 CallSearch(engine),
@@ -215,7 +215,7 @@ async def card_api(
             audit_router(AuditQuery(engine), audit, access, settings.country, now),
             ingest_router(ingest, access),
             zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
-            scripts_router(scripts, access),
+            scripts_router(scripts, idempotency, access),
             bulk_router(loads, audit, access, settings.country, now),
             webhooks_router(hooks, access),
             *customers(

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,15 +22,26 @@ KEPT = timedelta(hours=24)
 # The table holds a day of POSTs; an hour more or less is nothing.
 _SWEEP_SECONDS = 3600.0
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
+REPLAYED = "Idempotent-Replayed"
+"""Header of an answer that was given before."""
+
+
+def idempotency_header(again: str) -> Any:
+    """The parameter of a route; `again`: what the same key and body get there the second time."""
+    return Header(
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="any text of yours, new for each thing to do (a UUID). The same key and body again get the same "
-        "answer within 24 hours, with `Idempotent-Replayed: true`, and nothing happens twice",
+        description=f"any text of yours, new for each thing to do (a UUID). {again}",
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    )
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    idempotency_header(
+        f"The same key and body again get the same answer within 24 hours, with `{REPLAYED}: true`, and nothing "
+        "happens twice"
     ),
 ]
 
@@ -43,8 +54,17 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def replayed(self) -> bool:
+        """Was it given before? Then nothing happened now."""
+        return REPLAYED in self.headers
+
     def response(self) -> Response:
         return Response(self.body, self.status, dict(self.headers), media_type="application/json")
+
+
+Work = Callable[[AsyncConnection], Awaitable[Answer]]
+"""What is done in the transaction it is given, and what is to be answered."""
 
 
 class Idempotency:
@@ -57,7 +77,7 @@ class Idempotency:
         caller: str,
         key: str | None,
         request: Request,
-        work: Callable[[AsyncConnection], Awaitable[Answer]],
+        work: Work,
     ) -> Answer:
         """Do `work` in a transaction and keep its answer in the same one, or repeat the answer kept under this key.
 
@@ -77,7 +97,7 @@ class Idempotency:
                     raise Unprocessable(
                         "This Idempotency-Key was used for another request. Take a new key for each thing to do."
                     )
-                return Answer(kept.status, kept.body, {**kept.headers, "Idempotent-Replayed": "true"})
+                return Answer(kept.status, kept.body, {**kept.headers, REPLAYED: "true"})
             answer = await work(connection)
             await write(connection, caller, key, Kept(asked, answer.status, answer.headers, answer.body))
             return answer

@@ -1,11 +1,14 @@
 """POST /cards/{call_id}/…: what an agent says from the card."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Path
+from fastapi import APIRouter, Body, Depends, Header, Path, Request, Response
 
 from card_api.agents.directory import Agent
 from card_api.auth.access import Access
+from card_api.customers.actor import actor_of
+from card_api.idempotency.service import Idempotency, idempotency_header
 from card_api.identities.schemas import Identify, NewCustomer, NoteSaid, NumberSaid, PersonSaid
 from card_api.identities.service import IdentityService
 from shared.contracts.card import Card
@@ -33,6 +36,14 @@ _IfMatch = Annotated[
     ),
 ]
 
+_IdempotencyKey = Annotated[
+    str | None,
+    idempotency_header(
+        "The same key and body again within 24 hours write no second note; the answer is the card as it is then, with "
+        "`Idempotent-Replayed: true`"
+    ),
+]
+
 _WAYS = {
     "a candidate": {"value": {"customer_id": "5f0f6d2e-6c1e-4a57-9d3c-1f7f9a3b2c10"}},
     "one that only the CRM knows": {"value": {"source": "crm", "external_id": "C-1"}},
@@ -41,7 +52,7 @@ _WAYS = {
 }
 
 
-def identities_router(service: IdentityService, access: Access) -> APIRouter:
+def identities_router(service: IdentityService, idempotency: Idempotency, access: Access) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1/cards/{call_id}",
         tags=["cards"],
@@ -73,8 +84,18 @@ def identities_router(service: IdentityService, access: Access) -> APIRouter:
         operation_id="noteInCall",
         summary="Write a note that whoever talks to the customer next reads",
     )
-    async def note(call_id: _CallId, agent: Caller, said: NoteSaid) -> Card:
-        return await service.note(agent, call_id, said.text)
+    async def note(
+        call_id: _CallId,
+        agent: Caller,
+        said: NoteSaid,
+        request: Request,
+        response: Response,
+        idempotency_key: _IdempotencyKey = None,
+    ) -> Card:
+        once = partial(idempotency.once, actor_of(agent).id, idempotency_key, request)
+        card, done = await service.note(agent, call_id, said.text, once)
+        response.headers.update(done.headers)
+        return card
 
     @router.post("/customer", operation_id="addCaller", summary="Make a customer of a caller nobody knew")
     async def customer(call_id: _CallId, agent: Caller, given: NewCustomer, match: _IfMatch = None) -> Card:

@@ -1,6 +1,6 @@
 """Who is calling, as the agent learns it in the call: one transaction each, and then every screen shows it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from card_api.customers.locks import lock, lock_by_key
 from card_api.customers.schemas import AccountWrite, CustomerWrite, PhoneWrite
 from card_api.customers.service import CustomerService
 from card_api.etag import etag, if_match
+from card_api.idempotency.service import Answer, Work
 from card_api.identities import repository
 from card_api.identities.actions import OURS
 from card_api.identities.problems import IdentifiedMeanwhile, UnknownAccount
@@ -92,14 +93,21 @@ class IdentityService:
             await self._audit(connection, agent, "call.person", call_id, customer)
         return await self._shown(agent, call_id)
 
-    async def note(self, agent: Agent, call_id: str, written: str) -> Card:
-        """Of the call, and of the customer if one is known."""
+    async def note(
+        self, agent: Agent, call_id: str, written: str, once: Callable[[Work], Awaitable[Answer]]
+    ) -> tuple[Card, Answer]:
+        """Of the call, and of the customer if one is known. `once`: does it in a transaction, if it is not done yet."""
         seen = await self._theirs(agent, call_id)
-        async with self._customers.transaction() as connection:
+
+        async def work(connection: AsyncConnection) -> Answer:
             customer = await self._customer(connection, actor_of(agent), seen)
             await repository.add_note(connection, call_id, customer, written, agent.login)
             await self._audit(connection, agent, "note.added", call_id, customer)
-        return await self._shown(agent, call_id)
+            # The card is not kept with it: it is full of names, and an agent wants it as it is now.
+            return Answer(204, b"")
+
+        done = await once(work)
+        return await self._shown(agent, call_id), done
 
     async def customer(
         self, agent: Agent, call_id: str, given: NewCustomer, match: str | None = None

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.agents.directory import Agent
 from card_api.api_keys.repository import ApiKey
 from card_api.auth.access import Access, actor
 from card_api.etag import ETAG, NOT_MODIFIED, IfMatch, IfNoneMatch, if_none_match
+from card_api.idempotency.service import Answer, Idempotency, IdempotencyKey
 from card_api.scripts.schemas import Script, ScriptList, ScriptWrite
 from card_api.scripts.service import ScriptService
 from shared.errors import (
@@ -26,7 +28,7 @@ from shared.errors import (
 _WHO = "For supervisors, and for API keys with the scope `admin`."
 
 
-def scripts_router(service: ScriptService, access: Access) -> APIRouter:
+def scripts_router(service: ScriptService, idempotency: Idempotency, access: Access) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1/scripts",
         tags=["scripts"],
@@ -50,9 +52,16 @@ def scripts_router(service: ScriptService, access: Access) -> APIRouter:
         response_model=Script,
         responses={201: ETAG, **taken},
     )
-    async def add_script(script: ScriptWrite, who: Editor) -> Response:
-        kept = await service.add(script, actor(who))
-        return _answer(kept, 201, {"Location": f"/api/v1/scripts/{kept.id}"})
+    async def add_script(
+        script: ScriptWrite, who: Editor, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        async def work(connection: AsyncConnection) -> Answer:
+            kept = await service.add(connection, script, actor(who))
+            return Answer(201, kept.to_json(), {"ETag": kept.etag, "Location": f"/api/v1/scripts/{kept.id}"})
+
+        answer = await idempotency.once(":".join(actor(who)), idempotency_key, request, work)
+        await service.changed()
+        return answer.response()
 
     @router.get(
         "/{script_id}",

@@ -1,10 +1,10 @@
 """Scripts as supervisors and other systems write and read them."""
 
-import hashlib
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from card_api.etag import etag_of
 from shared.contracts.base import Contract, Timestamp
 
 # What an agent can read while saying it; a longer text is a manual, and links lead there.
@@ -54,7 +54,7 @@ class Script(Contract):
     @property
     def etag(self) -> str:
         """Another one for each other document."""
-        return f'"{hashlib.sha256(self.to_json()).hexdigest()[:32]}"'
+        return etag_of(self.to_json())
 
 
 class ScriptList(Contract):

@@ -1,8 +1,8 @@
 """Scripts: changing them, and a copy in memory for the cards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -82,14 +82,20 @@ class ScriptService:
         async with transaction(self._engine) as connection:
             return _found(await read_script(connection, script_id))
 
-    async def add(self, script: ScriptWrite, who: Who) -> Script:
-        """Raises `Conflict` for a place that has one, `Unprocessable` for a category that there is not."""
-        async with self._changing(script.category) as connection:
-            if await count_scripts(connection) >= MAX_SCRIPTS:
-                raise Conflict(f"There are {MAX_SCRIPTS} scripts, and no more are kept: delete some first.")
+    async def add(self, connection: AsyncConnection, script: ScriptWrite, who: Who) -> Script:
+        """In the caller's transaction; tell `changed` when it is committed. Raises `Conflict` for a place that has one,
+        `Unprocessable` for a category that there is not."""
+        if await count_scripts(connection) >= MAX_SCRIPTS:
+            raise Conflict(f"There are {MAX_SCRIPTS} scripts, and no more are kept: delete some first.")
+        with _refusals(script.category):
             kept = await insert_script(connection, self._row(script))
-            await self._note(connection, who, "script.created", kept.id)
+        await self._note(connection, who, "script.created", kept.id)
         return kept
+
+    async def changed(self) -> None:
+        """This process has at once what is committed."""
+        with suppress(*DATABASE_ERRORS):  # `run` reads it when PostgreSQL is back
+            await self.refresh()
 
     async def replace(
         self, script_id: UUID, script: ScriptWrite, who: Who, expected: str | None = None
@@ -112,18 +118,9 @@ class ScriptService:
     @asynccontextmanager
     async def _changing(self, category: str | None) -> AsyncIterator[AsyncConnection]:
         async with transaction(self._engine) as connection:
-            try:
+            with _refusals(category):
                 yield connection
-            except IntegrityError as error:
-                if getattr(error.orig, "sqlstate", None) == _NO_SUCH_CATEGORY:
-                    raise Unprocessable(
-                        f"There is no category {category!r}: make it first, or correct the code."
-                    ) from None
-                raise Conflict(
-                    "There is a script for this line, queue, category and language: change that one."
-                ) from None
-        with suppress(*DATABASE_ERRORS):  # it was changed; `run` reads it when PostgreSQL is back
-            await self.refresh()
+        await self.changed()
 
     async def _note(self, connection: AsyncConnection, who: Who, action: str, script_id: str) -> None:
         await write_audit(connection, [AuditEntry(self._now(), *who, action, script_id)])
@@ -134,6 +131,20 @@ class ScriptService:
         if script.did is not None:
             row["did"] = normalise(script.did, self._country) or script.did
         return row
+
+
+@contextmanager
+def _refusals(category: str | None) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) == _NO_SUCH_CATEGORY:
+            raise Unprocessable(
+                f"There is no category {category!r}: make it first, or correct the code."
+            ) from None
+        raise Conflict(
+            "There is a script for this line, queue, category and language: change that one."
+        ) from None
 
 
 async def _expect(connection: AsyncConnection, script_id: UUID, expected: str | None) -> None:

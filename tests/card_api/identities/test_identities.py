@@ -61,9 +61,14 @@ class Phone:
         self.headers = {"Authorization": f"Bearer {token}"}
 
     async def post(
-        self, what: str, body: dict[str, Any], call_id: str = CALL, if_match: str | None = None
+        self,
+        what: str,
+        body: dict[str, Any],
+        call_id: str = CALL,
+        if_match: str | None = None,
+        **more: str,
     ) -> httpx.Response:
-        headers = {**self.headers, **({"If-Match": if_match} if if_match else {})}
+        headers = {**self.headers, **({"If-Match": if_match} if if_match else {}), **more}
         return await self.client.post(f"/api/v1/cards/{call_id}/{what}", json=body, headers=headers)
 
     async def acts(self, seen: Card, what: str, body: dict[str, Any]) -> httpx.Response:
@@ -110,7 +115,11 @@ async def test_one_of_several_is_picked_and_the_next_agent_knows(
     assert (shown.match, shown.caller.name, shown.caller.matched_by) == ("one", picked.name, "agent")
     assert "undo" in [a.name for a in shown.actions]
     assert (await on_desk(redis, "101", lambda c: c.match == "one")).caller.name == picked.name
-    await anna.does("notes", {"text": "Хочет вернуть роутер"})
+    # The network lost the answer: the tab says it again, and it is written once.
+    said = {"text": "Хочет вернуть роутер"}
+    first, again = [await anna.post("notes", said, **{"Idempotency-Key": "n"}) for _ in range(2)]
+    assert (first.status_code, again.status_code, again.headers["idempotent-replayed"]) == (200, 200, "true")
+    assert [n.text for n in Card.model_validate_json(again.content).notes] == ["Хочет вернуть роутер"]
     await anna.does("person", {"name": "Анна", "role": "жена"})
     await send(passed_on(number=SHARED_NUMBER))
     second = await on_desk(redis, "102", known)

@@ -13,6 +13,7 @@ from card_api.app import now_utc
 from card_api.audit.models import audit_log
 from card_api.scripts.schemas import ScriptWrite
 from card_api.scripts.service import ScriptService
+from card_api.transaction import transaction
 from tests.card_api.conftest import Send, sign_in, until
 from tests.card_api.makers import ringing
 
@@ -68,7 +69,13 @@ async def test_a_script_is_kept_changed_and_deleted(
 async def test_what_somebody_else_has_changed_is_not_overwritten(
     client: AsyncClient, admin: dict[str, str]
 ) -> None:
-    made = await add(client, admin)
+    made, again = [await add(client, {**admin, "Idempotency-Key": "a"}) for _ in range(2)]
+    assert (again.status_code, again.content, again.headers["etag"], again.headers["location"]) == (
+        201,
+        made.content,
+        made.headers["etag"],
+        made.headers["location"],
+    ), "a retry, and no complaint that there is one"
     one, tag = f"{SCRIPTS}/{made.json()['id']}", made.headers["etag"]
     assert (await client.get(one, headers=admin)).headers["etag"] == tag
     same = await client.get(one, headers={**admin, "If-None-Match": tag})
@@ -146,7 +153,9 @@ async def test_it_is_on_the_cards_of_the_next_calls(
 
 async def test_another_process_has_it_when_it_reads_the_table(engine: AsyncEngine, database_url: str) -> None:
     one, two = (ScriptService(engine, "RU", now_utc) for _ in range(2))
-    await one.add(ScriptWrite(text="A"), ("api_key", "cck_x"))
+    async with transaction(engine) as connection:
+        await one.add(connection, ScriptWrite(text="A"), ("api_key", "cck_x"))
+    await one.changed()
     assert (one.find(None, None, None, "ru"), two.find(None, None, None, "ru")) == ("A", None)
     await two.refresh()
     assert two.find(None, None, None, "ru") == "A"
