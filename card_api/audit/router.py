@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
@@ -74,9 +74,10 @@ def audit_router(
     ) -> AuditPage:
         key = read_cursor(after, datetime, int) if after is not None else None
         customer_id = _id(subject) if subject is not None else None
+        # As it was written down: numbers in E.164.
+        number = None if subject is None or customer_id else normalise(subject, country)
         wanted = AuditFilter(
-            # As it was written down: numbers in E.164.
-            None if subject is None or customer_id else normalise(subject, country) or subject.strip(),
+            None if subject is None or customer_id else number or subject.strip(),
             customer_id,
             by,
             action,
@@ -90,8 +91,13 @@ def audit_router(
             raise Unavailable(
                 "The audit log cannot be read now: PostgreSQL is away.", {"Retry-After": "2"}
             ) from None
-        about = str(customer_id) if customer_id else wanted.subject
-        audit.note(AuditEntry(now(), *actor(who), "audit.read", about, {"actor": by, "action": action}))
+        about = str(customer_id) if customer_id else number
+        detail: dict[str, Any] = {"actor": by, "action": action}
+        if subject is not None and about is None:
+            detail["text"] = (
+                True  # only that one was searched: it may be a name, which no erasure would find in here
+            )
+        audit.note(AuditEntry(now(), *actor(who), "audit.read", about, detail))
         shown, following = page(rows, limit, lambda row: cursor(row.at, row.id))
         return AuditPage(items=[AuditItem.of(row) for row in shown], next=following)
 

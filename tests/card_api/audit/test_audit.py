@@ -93,6 +93,29 @@ async def test_an_entry_as_it_is_shown(client: AsyncClient, admin: dict[str, str
     }
 
 
+async def test_a_text_that_was_searched_is_not_kept(
+    client: AsyncClient, admin: dict[str, str], engine: AsyncEngine
+) -> None:
+    """It may be a name, and an erasure looks for names nowhere else than in the whole of a field."""
+    for subject in (NUMBER, "Иванов Петя"):
+        assert (await client.get(AUDIT, params={"subject": subject}, headers=admin)).status_code == 200
+
+    async def read() -> list[Any]:
+        async with engine.connect() as connection:
+            rows = await connection.execute(
+                text(
+                    "select subject, detail -> 'text' from audit_log where action = 'audit.read' order by id"
+                )
+            )
+            return [tuple(row) for row in rows]
+
+    async def both() -> bool:
+        return len(await read()) == 2
+
+    await until(both)
+    assert await read() == [(NUMBER, None), (None, True)]
+
+
 async def test_for_supervisors_and_administrators_only(
     client: AsyncClient, api_key: str, admin: dict[str, str], entries: None
 ) -> None:
