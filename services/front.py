@@ -147,9 +147,14 @@ def listen(host: str, port: int, shared: bool = False) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, sock: socket.socket, drain: Any = None, beside: Sequence[socket.socket] = ()
+    app: ASGIApp,
+    sock: socket.socket,
+    drain: Any = None,
+    beside: Sequence[socket.socket] = (),
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[str]:
-    """Serve `app` on `sock`, and on those `beside`; yields the address of `sock` once it answers."""
+    """Serve `app` on `sock`, and on those `beside`; yields the address of `sock` once it answers. trusted_proxies:
+    addresses and networks of those who may say in X-Forwarded-For who the client is; anybody else is the client."""
     config = uvicorn.Config(
         app,
         ws=WebSocketProtocol,
@@ -164,6 +169,7 @@ async def serving(
         # Two lines for each tab that comes would drown what matters when thousands come back at once.
         log_level="warning",
         server_header=False,
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Uvicorn(config)

@@ -203,7 +203,11 @@ async def serve(
     async with (
         pieces(settings, targets, at) as front,
         serving(
-            front if sibling is None else OneOfSeveral(front, sibling.folder), sock, front.drain, beside
+            front if sibling is None else OneOfSeveral(front, sibling.folder),
+            sock,
+            front.drain,
+            beside,
+            settings.http.trusted_proxies,
         ) as address,
     ):
         # What is here now stays: the collector need not look through it again and again, which would cost a ring

@@ -7,6 +7,7 @@ says which setting is wrong and what to write instead. Nothing is read at import
 import json
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,6 +162,22 @@ class HttpSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    trusted_proxies: Words = Field(
+        ["127.0.0.1", "::1"],
+        description="reverse proxies whose X-Forwarded-For says who asks, by address or network: 10.0.0.5,10.1.0.0/16",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                ip_network(text)
+            except ValueError:
+                raise ValueError(
+                    f"{text!r} is neither an address nor a network: write it like 10.0.0.5 or 10.1.0.0/16"
+                ) from None
+        return value
 
 
 class ApiSettings(Section):

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from services.front import Front, Mount, PortTaken, listen, serving
@@ -99,6 +100,22 @@ async def test_http_and_websocket_on_one_real_port_and_a_polite_end() -> None:
     assert drained == ["gateway"]
     with pytest.raises(OSError):  # noqa: PT011 - any refusal will do
         await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+
+
+async def test_who_asks_is_said_by_trusted_proxies_only() -> None:
+    """Guesses at passwords are counted by address, so nobody may choose one; and the proxy's is not everybody's."""
+
+    async def who(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(scope["client"][0])(scope, receive, send)
+
+    async def asked(trusted: list[str]) -> str:
+        async with (
+            serving(who, listen("127.0.0.1", 0), trusted_proxies=trusted) as address,
+            httpx.AsyncClient() as client,
+        ):
+            return (await client.get(address, headers={"X-Forwarded-For": "192.0.2.7"})).text
+
+    assert [await asked(["127.0.0.0/8"]), await asked(["10.0.0.5"])] == ["192.0.2.7", "127.0.0.1"]
 
 
 def test_a_taken_port_is_a_sentence() -> None:

@@ -81,7 +81,7 @@ def test_toml_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
         ),
         ("CALLCARD_PBX", "10.0.0.5", "set CALLCARD_PBX__MAIN__HOST, CALLCARD_PBX__MAIN__PORT, "),
         ("CALLCARD_PBX__OFFICE", "10.0.0.5", "set CALLCARD_PBX__OFFICE__HOST, CALLCARD_PBX__OFFICE__PORT, "),
-        ("CALLCARD_HTTP", "", "set CALLCARD_HTTP__HOST, CALLCARD_HTTP__PORT."),
+        ("CALLCARD_HTTP", "", "set CALLCARD_HTTP__HOST, CALLCARD_HTTP__PORT, "),
         ("CALLCARD_PBX__MAIN_1__HOST", "x", "must be small letters, digits and hyphens"),
         ("CALLCARD_PBX__MAIN__VARIABLES", "CONTRACT,IVR_*", "'IVR_*' is no name of a channel variable"),
         ("CALLCARD_PBX__MAIN__VARIABLES", "__CONTRACT", "without the leading underscores"),
@@ -89,6 +89,8 @@ def test_toml_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("CALLCARD_PBX__MAIN__VARIABLES", ",".join(f"V{n}" for n in range(33)), "at most 32 are followed"),
         ("CALLCARD_CONFIG", "/nowhere/callcard.toml", "which is no file"),
         ("CALLCARD_AUTH__SECRET_FILE", "/nowhere/secret", "cannot be read"),
+        ("CALLCARD_HTTP__TRUSTED_PROXIES", "10.0.0.5, proxy", "'proxy' is neither an address nor a network"),
+        ("CALLCARD_HTTP__TRUSTED_PROXIES", "*", "'*' is neither"),
         ("CALLCARD_ALLOWED_ORIGINS", "[oops", "CALLCARD_ALLOWED_ORIGINS"),
     ],
 )
