@@ -1,11 +1,13 @@
 """Real servers for the tests: one PostgreSQL and one Valkey a test process, fresh contents a test."""
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
@@ -20,6 +22,18 @@ from tests.databases import Databases
 
 TRACES = Path(__file__).parent / "traces" / "22"
 _TEMPLATE = "migrated"
+
+
+def pytest_configure() -> None:
+    # How long an example takes is the machine's affair, and says nothing of the code.
+    hypothesis.settings.register_profile("callcard", deadline=None)
+    hypothesis.settings.load_profile("callcard")
+    gc.disable()  # what is collected is not garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # and stays: half a million objects that nobody need look through again and again
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
