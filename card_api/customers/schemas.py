@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -28,6 +29,18 @@ def no_nul(value: Any) -> Any:
     return value
 
 
+def _finite(value: Any) -> bool:
+    """Python reads NaN and 1e999, which are no JSON, and orjson then writes null."""
+    match value:
+        case float():
+            return isfinite(value)
+        case list():
+            return all(map(_finite, value))
+        case dict():
+            return all(map(_finite, value.values()))
+    return True
+
+
 def _web_address(value: str) -> str:
     # Shown as a link on agents' screens: javascript: has no business there.
     if not value.lower().startswith(("https://", "http://")):
@@ -43,6 +56,10 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
     if size > _ATTRIBUTES_BYTES:
         raise ValueError(
             f"is larger than {_ATTRIBUTES_BYTES} bytes of JSON: keep documents in the CRM and link them"
+        )
+    if not _finite(value):
+        raise ValueError(
+            "holds NaN or a number beyond what JSON programs keep: leave it out, or send it as a text"
         )
     if no_nul(value) != value:
         raise ValueError("holds a NUL character, which PostgreSQL does not keep: take it out")

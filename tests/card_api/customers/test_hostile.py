@@ -44,6 +44,8 @@ VALUES: list[tuple[str, Any]] = [
     ("name", ["x"]),
     ("nmae", "x"),
     ("attributes", {"n": 10**30}),
+    ("attributes", {"n": [float("nan")]}),
+    ("attributes", {"n": {"n": float("inf")}}),  # what Python makes of 1e999
     ("attributes", []),
     ("attributes", {"x": "y" * 20_000}),
     ("orders", [{"number": "1", "title": "x", "amount": "1e30"}]),
