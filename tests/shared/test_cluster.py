@@ -131,10 +131,10 @@ async def test_a_planned_fail_over_loses_nothing_and_has_the_desks_put_back(
     assert len(after.cards) == 1
 
 
-async def test_what_is_published_is_heard_before_and_after_a_fail_over(
+async def test_a_killed_master_costs_nobody_else_and_its_replica_is_found(
     client: Redis, cluster: ValkeyCluster
 ) -> None:
-    """By one channel for ever, as the card API hears the agents' changes."""
+    """Also by who listens to a channel for ever, as the card API does."""
     name = f"callcard:{{agent:{next(logins_at(0))}}}"
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     begun: asyncio.Queue[bool] = asyncio.Queue()
@@ -145,6 +145,10 @@ async def test_what_is_published_is_heard_before_and_after_a_fail_over(
             assert await client.publish(name, b"one") == 1
             assert await heard.get() == b"one"
             (await cluster.master()).kill()
+            gone, there = (make_card(agent=next(logins_at(share))) for share in (0, 1))
+            lost, taken = await PushPublisher(client).publish_cards([gone, there])
+            assert isinstance(lost, RedisError)
+            assert taken is None
             assert await begun.get() is True
 
             async def told() -> bool:
