@@ -217,7 +217,7 @@ async def card_api(
             zammad_router(ingest, access, gate, lambda: directory.current, site.country_of, now),
             scripts_router(scripts, idempotency, access),
             bulk_router(loads, audit, access, settings.country, now),
-            webhooks_router(hooks, access),
+            webhooks_router(hooks, idempotency, access),
             *customers(
                 engine,
                 audit,

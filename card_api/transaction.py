@@ -10,6 +10,16 @@ from shared.errors import Unavailable, Unprocessable
 
 
 @asynccontextmanager
+async def within(connection: AsyncConnection | None, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """`connection`, for what belongs to the caller's transaction; without one a transaction of its own."""
+    if connection is not None:
+        yield connection
+        return
+    async with engine.begin() as own:
+        yield own
+
+
+@asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Commits when the block is left without an error. Raises `Unavailable` when PostgreSQL is away, `Unprocessable`
     for a value it will never take."""

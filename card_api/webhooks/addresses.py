@@ -40,6 +40,15 @@ def refusal(address: Address, allow_private: bool) -> str | None:
     return None
 
 
+def refusal_of(url: str, allow_private: bool) -> str | None:
+    """The same of an address that is written in a URL; of a name nothing is known before it is looked up."""
+    try:
+        address = ip_address(httpx.URL(url).host.partition("%")[0])
+    except ValueError:
+        return None
+    return refusal(address, allow_private)
+
+
 def _inner(address: Address) -> Address:
     """The IPv4 address in an IPv6 one that leads to it."""
     if isinstance(address, IPv6Address):

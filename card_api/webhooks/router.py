@@ -3,10 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from card_api.api_keys.repository import ApiKey
 from card_api.auth.access import Access
+from card_api.customers.actor import actor_of
 from card_api.database import DATABASE_ERRORS
+from card_api.etag import IfMatch
+from card_api.idempotency.service import Answer, Idempotency, IdempotencyKey
 from card_api.paging import After, Page, Size, cursor, page, read_cursor
 from card_api.webhooks.schemas import (
     Delivery,
@@ -21,11 +26,12 @@ from card_api.webhooks.schemas import (
     WebhookSecret,
     WebhookWrite,
 )
-from card_api.webhooks.service import WebhookService
+from card_api.webhooks.service import WebhookService, tag_of
 from shared.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    PreconditionFailed,
     Problem,
     TooLarge,
     Unauthorised,
@@ -39,11 +45,25 @@ _DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 _AWAY = "Web hooks cannot be read or changed now: PostgreSQL is away."
 
 
-def webhooks_router(service: WebhookService, access: Access) -> APIRouter:
+# A secret in an answer must not stay in anybody's cache.
+_NO_STORE = {"Cache-Control": "no-store"}
+_ETAG: dict[str, Any] = {
+    "headers": {
+        "ETag": {
+            "description": "the version of what is set, for If-Match; how it fares is not in it",
+            "schema": {"type": "string"},
+        }
+    }
+}
+
+
+def webhooks_router(service: WebhookService, idempotency: Idempotency, access: Access) -> APIRouter:
+    scope = access.scope("webhooks")
+    Caller = Annotated[ApiKey, Depends(scope)]  # noqa: N806 - a type
     router = APIRouter(
         prefix="/api/v1/webhooks",
         tags=["webhooks"],
-        dependencies=[Depends(access.scope("webhooks")), Depends(_database_there)],
+        dependencies=[Depends(scope), Depends(_database_there)],
         responses=problem_responses(Unauthorised, Forbidden, Unprocessable, Unavailable),
     )
     unknown = problem_responses(NotFound)
@@ -57,47 +77,81 @@ def webhooks_router(service: WebhookService, access: Access) -> APIRouter:
         operation_id="createWebhook",
         summary="Tell a system of calls and customers from now on; the answer has its secret, once",
         status_code=201,
-        responses=problem_responses(Problem, Conflict, TooLarge),
+        responses={201: _ETAG, **problem_responses(Problem, Conflict, TooLarge)},
     )
-    async def create_webhook(write: WebhookWrite, response: Response) -> NewWebhook:
-        row, secret = await service.create(write)
-        response.headers["Location"] = f"/api/v1/webhooks/{row.id}"
-        response.headers["Cache-Control"] = "no-store"
-        return NewWebhook(**_view(row).model_dump(), secret=secret)
+    async def create_webhook(
+        write: WebhookWrite,
+        caller: Caller,
+        request: Request,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> NewWebhook:
+        async def work(connection: AsyncConnection) -> Answer:
+            row = await service.create(write, connection)
+            # Kept without the secret, which is made anew for each answer.
+            headers = {"ETag": tag_of(row), "Location": f"/api/v1/webhooks/{row.id}"}
+            return Answer(201, _view(row).model_dump_json().encode(), headers)
 
-    @router.get("/{webhook_id}", operation_id="getWebhook", summary="One web hook", responses=unknown)
-    async def get_webhook(webhook_id: UUID) -> Webhook:
-        return _view(await service.get(webhook_id))
+        answer = await idempotency.once(actor_of(caller).id, idempotency_key, request, work)
+        await service.changed()
+        response.headers.update({**answer.headers, **_NO_STORE})
+        made = Webhook.model_validate_json(answer.body)
+        return NewWebhook(**made.model_dump(), secret=service.secret(made.id))
+
+    @router.get(
+        "/{webhook_id}",
+        operation_id="getWebhook",
+        summary="One web hook",
+        responses={200: _ETAG, **unknown},
+    )
+    async def get_webhook(webhook_id: UUID, response: Response) -> Webhook:
+        row = await service.get(webhook_id)
+        response.headers["ETag"] = tag_of(row)
+        return _view(row)
 
     @router.patch(
         "/{webhook_id}",
         operation_id="changeWebhook",
         summary="Change what is given; what is left out stays",
-        responses=problem_responses(Problem, NotFound, TooLarge),
+        responses={200: _ETAG, **problem_responses(Problem, NotFound, PreconditionFailed, TooLarge)},
     )
-    async def change_webhook(webhook_id: UUID, patch: WebhookPatch) -> Webhook:
-        return _view(await service.change(webhook_id, patch))
+    async def change_webhook(
+        webhook_id: UUID, patch: WebhookPatch, response: Response, match: IfMatch = None
+    ) -> Webhook:
+        row = await service.change(webhook_id, patch, match)
+        response.headers["ETag"] = tag_of(row)
+        return _view(row)
 
     @router.delete(
         "/{webhook_id}",
         operation_id="deleteWebhook",
         summary="Send nothing there any more; what was on its way or given up is deleted too",
         status_code=204,
-        responses=unknown,
+        responses=problem_responses(NotFound, PreconditionFailed),
     )
-    async def delete_webhook(webhook_id: UUID) -> Response:
-        await service.delete(webhook_id)
+    async def delete_webhook(webhook_id: UUID, match: IfMatch = None) -> Response:
+        await service.delete(webhook_id, match)
         return Response(status_code=204)
 
     @router.post(
         "/{webhook_id}/rotate-secret",
         operation_id="rotateWebhookSecret",
         summary="A new secret; requests are signed with both for a day",
-        responses=unknown,
+        responses=problem_responses(NotFound, Conflict),
     )
-    async def rotate_secret(webhook_id: UUID, response: Response) -> WebhookSecret:
-        response.headers["Cache-Control"] = "no-store"
-        return WebhookSecret(secret=await service.rotate(webhook_id))
+    async def rotate_secret(
+        webhook_id: UUID,
+        caller: Caller,
+        request: Request,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> WebhookSecret:
+        async def work(connection: AsyncConnection) -> Answer:
+            return Answer(200, b"%d" % await service.rotate(webhook_id, connection))
+
+        answer = await idempotency.once(actor_of(caller).id, idempotency_key, request, work)
+        response.headers.update({**answer.headers, **_NO_STORE})
+        return WebhookSecret(secret=service.secret(webhook_id, int(answer.body)))
 
     @router.post(
         "/{webhook_id}/test",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from card_api.webhooks.addresses import GuardedTransport, Refused
+from card_api.webhooks.addresses import GuardedTransport, Refused, refusal_of
 from card_api.webhooks.signing import headers, secrets_now
 
 # Whoever needs longer should answer first and work then; the same limit most senders of web hooks have.
@@ -59,6 +59,7 @@ class Sender:
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._site_secret = site_secret
+        self._allow_private = allow_private
         self._now = now
         self._deadline = deadline_seconds
         self._client = httpx.AsyncClient(
@@ -68,6 +69,10 @@ class Sender:
             trust_env=False,
             headers={"User-Agent": "Callcard", "Accept": "application/json"},
         )
+
+    def refusal(self, url: str) -> str | None:
+        """Why nothing will ever be sent there, as far as the URL itself tells; None: nothing is known against it."""
+        return refusal_of(url, self._allow_private)
 
     async def send(self, to: Receiver, message_id: str, body: bytes) -> Outcome:
         """POST the body, signed."""

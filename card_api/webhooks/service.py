@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from card_api.etag import etag, if_match
 from card_api.webhooks import zammad
 from card_api.webhooks.body import encoded, ping
 from card_api.webhooks.book import HookBook
@@ -14,8 +16,8 @@ from card_api.webhooks.hooks import HookRepository, HookRow
 from card_api.webhooks.repository import DeliveryRepository
 from card_api.webhooks.schemas import WebhookPatch, WebhookWrite, refuse_unspoken
 from card_api.webhooks.sender import Outcome, Receiver, Sender
-from card_api.webhooks.signing import secret
-from shared.errors import Conflict, NotFound, Unprocessable
+from card_api.webhooks.signing import FIRST_VERSION, secret
+from shared.errors import Conflict, NotFound, PreconditionFailed, Problem, Unprocessable
 
 # Each costs every event a row; who has more wants a message broker behind one of them.
 MOST_HOOKS = 50
@@ -43,13 +45,16 @@ class WebhookService:
         self._now = now
         self._book = book
 
-    async def create(self, write: WebhookWrite) -> tuple[HookRow, str]:
-        """(the hook, its secret). Raises `Conflict` if there are too many."""
-        if len(await self._hooks.all()) >= MOST_HOOKS:
+    async def create(self, write: WebhookWrite, connection: AsyncConnection | None = None) -> HookRow:
+        """In the transaction of `connection`, if one is given; call `changed` when it is committed. Raises `Conflict`
+        if there are too many."""
+        if len(await self._hooks.all(connection)) >= MOST_HOOKS:
             raise Conflict(f"There are {MOST_HOOKS} web hooks already: delete one that nobody needs.")
-        row = await self._hooks.add(write.name, write.url, write.format, write.wanted())
-        await self._changed()
-        return row, secret(self._site_secret, row.id, row.secret_version)
+        return await self._hooks.add(write.name, write.url, write.format, write.wanted(), connection)
+
+    def secret(self, webhook_id: UUID, version: int = FIRST_VERSION) -> str:
+        """It is stored nowhere: the same is made whenever it is needed."""
+        return secret(self._site_secret, webhook_id, version)
 
     async def all(self) -> Sequence[HookRow]:
         return await self._hooks.all()
@@ -58,9 +63,10 @@ class WebhookService:
         """Raises `NotFound`."""
         return _there(await self._hooks.get(webhook_id))
 
-    async def change(self, webhook_id: UUID, patch: WebhookPatch) -> HookRow:
-        """Raises `NotFound`, `Unprocessable`."""
+    async def change(self, webhook_id: UUID, patch: WebhookPatch, match: str | None = None) -> HookRow:
+        """`match`: If-Match. Raises `NotFound`, `PreconditionFailed`, `Unprocessable`."""
         row = await self.get(webhook_id)
+        at = _expected(row, match)
         try:
             refuse_unspoken(row.format, patch.events)
         except ValueError as error:
@@ -70,20 +76,24 @@ class WebhookService:
             values["events"] = list(dict.fromkeys(str(e) for e in patch.events))
         if patch.active is not None:
             values["switched_off"] = None
-        changed = _there(await self._hooks.change(webhook_id, values))
-        await self._changed()
+        changed = await self._hooks.change(webhook_id, values, at)
+        if changed is None:
+            raise _gone_or_changed(at)
+        await self.changed()
         return changed
 
-    async def rotate(self, webhook_id: UUID) -> str:
-        """A new secret; for a day the one before signs too. Raises `NotFound`."""
-        row = _there(await self._hooks.rotate(webhook_id))
-        return secret(self._site_secret, row.id, row.secret_version)
+    async def rotate(self, webhook_id: UUID, connection: AsyncConnection | None = None) -> int:
+        """A new secret, of the version that is returned; for a day the one before signs too. In the transaction of
+        `connection`, if one is given. Raises `NotFound`."""
+        version: int = _there(await self._hooks.rotate(webhook_id, connection)).secret_version
+        return version
 
-    async def delete(self, webhook_id: UUID) -> None:
-        """Raises `NotFound`."""
-        if not await self._hooks.delete(webhook_id):
-            raise NotFound(_UNKNOWN)
-        await self._changed()
+    async def delete(self, webhook_id: UUID, match: str | None = None) -> None:
+        """`match`: If-Match. Raises `NotFound`, `PreconditionFailed`."""
+        at = _expected(await self.get(webhook_id), match)
+        if not await self._hooks.delete(webhook_id, at):
+            raise _gone_or_changed(at)
+        await self.changed()
 
     async def try_out(self, webhook_id: UUID) -> Outcome:
         """Send something harmless now; what comes of it is not noted anywhere. Raises `NotFound`."""
@@ -129,7 +139,8 @@ class WebhookService:
         _sending(await self.get(webhook_id))
         return await self._deliveries.replay_dead(webhook_id, self._now())
 
-    async def _changed(self) -> None:
+    async def changed(self) -> None:
+        """This process writes events by what is committed."""
         if self._book is not None:
             await self._book.refresh()
 
@@ -141,6 +152,30 @@ def _there(row: HookRow | None) -> HookRow:
     if row is None:
         raise NotFound(_UNKNOWN)
     return row
+
+
+def tag_of(row: HookRow) -> str:
+    """ETag of what somebody sets about a hook; how it fares changes with each delivery."""
+    return etag(round(row.updated_at.timestamp() * 1_000_000))
+
+
+def _expected(row: HookRow, match: str | None) -> datetime | None:
+    """`updated_at` that must hold still when it is changed; None: any."""
+    if match is None:
+        return None
+    if not if_match(match, tag_of(row)):
+        raise PreconditionFailed(
+            f"The web hook has changed meanwhile: it is at {tag_of(row)}. Read it again, then change it."
+        )
+    at: datetime = row.updated_at
+    return at
+
+
+def _gone_or_changed(at: datetime | None) -> Problem:
+    """Between the reading and the writing."""
+    if at is None:
+        return NotFound(_UNKNOWN)
+    return PreconditionFailed("The web hook is being changed by somebody else: read it again.")
 
 
 def _sending(row: HookRow) -> None:

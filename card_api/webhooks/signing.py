@@ -11,6 +11,8 @@ from base64 import b64decode, b64encode
 from datetime import datetime, timedelta
 from uuid import UUID
 
+FIRST_VERSION = 1
+"""Of a new hook's secret, as its table has it."""
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how secrets of Standard Webhooks begin, no secret
 # After a rotation both secrets sign, so that the receiver's people can change theirs without losing a request.
 OVERLAP = timedelta(hours=24)

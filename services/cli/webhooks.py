@@ -64,7 +64,12 @@ def add(
         write = WebhookWrite.model_validate({"name": name, "url": url, "format": format_, "events": event})
     except ValidationError as error:
         fail("\n".join(_sentence(e) for e in error.errors()))
-    made, secret = _with(demo, lambda hooks: hooks.create(write))
+
+    async def work(hooks: WebhookService) -> tuple[HookRow, str]:
+        row = await hooks.create(write)
+        return row, hooks.secret(row.id)
+
+    made, secret = _with(demo, work)
     print(secret)
     console().print(
         f"{made.name} ({str(made.id)[:8]}) is told of {', '.join(made.events)}.\n"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from card_api.webhooks.addresses import refusal
+from card_api.webhooks.addresses import refusal, refusal_of
 from card_api.webhooks.retry import TRIES, ZAMMAD_TRIES, wait_after
 from card_api.webhooks.signing import secret, signature
 
@@ -71,6 +71,14 @@ def test_metadata_and_what_is_no_server_is_refused_always(address: str) -> None:
 def test_private_addresses_are_for_a_setting(address: str) -> None:
     assert refusal(ip_address(address), allow_private=True) is None
     assert "ALLOW_PRIVATE" in (refusal(ip_address(address), allow_private=False) or "")
+
+
+def test_an_address_in_a_url_is_known_at_once_and_a_name_is_not() -> None:
+    for url in ("http://169.254.169.254/x", "http://[::ffff:a9fe:a9fe]/", "http://[fe80::1%25eth0]:8080/"):
+        assert refusal_of(url, allow_private=True) is not None, url
+    for url in ("http://10.0.0.5/", "https://crm.example/", "http://[::1]:9000/"):
+        assert refusal_of(url, allow_private=True) is None, url
+    assert "ALLOW_PRIVATE" in (refusal_of("http://10.0.0.5/", allow_private=False) or "")
 
 
 def test_the_world_is_allowed() -> None:

@@ -37,6 +37,38 @@ async def api(database_url: str, redis_url: str, engine: AsyncEngine) -> AsyncIt
             yield client
 
 
+async def test_a_retry_makes_no_second_hook_and_no_second_secret(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    body, key = {"name": "CRM", "url": "https://crm.example/"}, {"Idempotency-Key": "a"}
+    first, again = [await api.post(HOOKS, json=body, headers=key) for _ in range(2)]
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len((await api.get(HOOKS)).json()["items"]) == 1
+    one = f"{HOOKS}/{first.json()['id']}"
+    rotated, twice = [
+        await api.post(f"{one}/rotate-secret", headers=key | {"Idempotency-Key": "b"}) for _ in range(2)
+    ]
+    assert rotated.json() == twice.json() != {"secret": first.json()["secret"]}
+    async with engine.connect() as connection:
+        kept = (
+            await connection.execute(text("select convert_from(body, 'UTF8') from idempotency_keys"))
+        ).scalars()
+        assert "whsec_" not in "".join(kept)
+
+
+async def test_of_two_who_change_a_hook_the_first_wins(api: httpx.AsyncClient) -> None:
+    made = await create(api, "https://crm.example/")
+    one = f"{HOOKS}/{made['id']}"
+    old = {"If-Match": (await api.get(one)).headers["etag"]}
+    changed = await api.patch(one, json={"name": "ERP"}, headers=old)
+    assert (changed.status_code, changed.headers["etag"] != old["If-Match"]) == (200, True)
+    for late in (await api.patch(one, json={"name": "BI"}, headers=old), await api.delete(one, headers=old)):
+        assert (late.status_code, late.json()["type"]) == (412, "urn:callcard:error:changed-meanwhile")
+    assert (await api.get(one)).json()["name"] == "ERP"
+    assert (await api.delete(one, headers={"If-Match": changed.headers["etag"]})).status_code == 204
+
+
 async def create(api: httpx.AsyncClient, url: str, **more: Any) -> dict[str, Any]:
     answer = await api.post(HOOKS, json={"name": "CRM", "url": url, **more})
     assert answer.status_code == 201, answer.text
@@ -69,6 +101,8 @@ _WRONG: tuple[dict[str, Any], ...] = (
     {"url": "https://crm.example/#top"},
     {"url": "https://crm.example/\u0000"},
     {"url": "http://[::1"},
+    {"url": "http://169.254.169.254/latest/meta-data/"},
+    {"url": "http://[::ffff:a9fe:a9fe]:8080/"},
     {"events": []},
     {"events": ["call.rang"]},
     {"format": "xml"},
