@@ -46,8 +46,9 @@ class WebhookService:
         self._book = book
 
     async def create(self, write: WebhookWrite, connection: AsyncConnection | None = None) -> HookRow:
-        """In the transaction of `connection`, if one is given; call `changed` when it is committed. Raises `Conflict`
-        if there are too many."""
+        """In the transaction of `connection`, if one is given; call `changed` when it is committed. Raises
+        `Unprocessable`, and `Conflict` if there are too many."""
+        self._refuse_nowhere(write.url)
         if len(await self._hooks.all(connection)) >= MOST_HOOKS:
             raise Conflict(f"There are {MOST_HOOKS} web hooks already: delete one that nobody needs.")
         return await self._hooks.add(write.name, write.url, write.format, write.wanted(), connection)
@@ -67,6 +68,8 @@ class WebhookService:
         """`match`: If-Match. Raises `NotFound`, `PreconditionFailed`, `Unprocessable`."""
         row = await self.get(webhook_id)
         at = _expected(row, match)
+        if patch.url is not None:
+            self._refuse_nowhere(patch.url)
         try:
             refuse_unspoken(row.format, patch.events)
         except ValueError as error:
@@ -143,6 +146,12 @@ class WebhookService:
         """This process writes events by what is committed."""
         if self._book is not None:
             await self._book.refresh()
+
+    def _refuse_nowhere(self, url: str) -> None:
+        """What no delivery would ever reach is said when it is set, not by a delivery that fails."""
+        reason = self._sender.refusal(url)
+        if reason is not None:
+            raise Unprocessable(f"`url` leads nowhere: {reason}.")
 
 
 _UNKNOWN = "There is no web hook with this id."
