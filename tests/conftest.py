@@ -21,6 +21,8 @@ from tests.clusters import ValkeyCluster
 from tests.databases import Databases
 
 TRACES = Path(__file__).parent / "traces" / "22"
+PASSWORD = "correct horse"
+"""Of the agents of the samples."""
 _TEMPLATE = "migrated"
 
 
@@ -77,6 +79,23 @@ def _migrated(databases: Databases) -> str:
     asyncio.run(upgrade(databases.template(_TEMPLATE)))
     databases.keep(_TEMPLATE)
     return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sampled(databases: Databases, _migrated: str) -> str:
+    """Name of a database with the samples, to copy from."""
+    from services.samples import load_samples  # with half of the card API, which few folders' tests need
+
+    url = databases.template("sampled", _migrated)
+
+    async def fill() -> None:
+        engine = create_engine(url)
+        await load_samples(engine, PASSWORD)
+        await engine.dispose()
+
+    asyncio.run(fill())
+    databases.keep("sampled")
+    return "sampled"
 
 
 @pytest.fixture

@@ -14,16 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.service import ApiKeyService
 from card_api.app import card_api, now_utc
-from services.samples import load_samples
 from shared.bus import CALLS_STREAM, encode_update
 from shared.contracts.call import CallUpdate
-from shared.db import create_engine
 from shared.security import issue_token
 from shared.settings import Settings
+from tests.conftest import PASSWORD
 from tests.databases import Databases
 
 SECRET = "a secret of the tests, long enough"
-PASSWORD = "correct horse"
 
 T = TypeVar("T")
 Send = Callable[..., Awaitable[None]]
@@ -38,25 +36,10 @@ async def until(look: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
         return found
 
 
-@pytest.fixture(scope="session")
-def _sampled(databases: Databases, _migrated: str) -> str:
-    """Name of a database with the samples, to copy from: hashing passwords for each test would take longer than it."""
-    url = databases.template("sampled", _migrated)
-
-    async def fill() -> None:
-        engine = create_engine(url)
-        await load_samples(engine, PASSWORD)
-        await engine.dispose()
-
-    asyncio.run(fill())
-    databases.keep("sampled")
-    return "sampled"
-
-
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
     """The URL of a database for this test alone: with the samples if it asks for them, else empty."""
-    wants = "_sampled" if "samples" in request.fixturenames else "_migrated"
+    wants = "sampled" if "samples" in request.fixturenames else "_migrated"
     url = databases.take(request.getfixturevalue(wants))
     yield url
     databases.give_back(url)

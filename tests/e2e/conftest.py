@@ -1,7 +1,7 @@
 """The product against a simulated PBX."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from services.simulator.config import FULL_ACCOUNT, LEAST_ACCOUNT, SimAccount, SimCaller, SimulatorConfig
 from services.simulator.simulator import Simulator
 from shared.settings import PbxSettings
+from tests.databases import Databases
 from tests.e2e.stack import Stack, product
 
 CLIENT = SimCaller("+79001112233")
@@ -35,13 +36,22 @@ async def pbx() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
+def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
+    """The URL of a database for this test alone: with the samples if it starts the product by `start`, else empty."""
+    wants = "sampled" if "start" in request.fixturenames else "_migrated"
+    url = databases.take(request.getfixturevalue(wants))
+    yield url
+    databases.give_back(url)
+
+
+@pytest.fixture
 def start(pbx: Simulator, database_url: str, redis_url: str, tmp_path: Path) -> Start:
     def begin(account: SimAccount = FULL_ACCOUNT, **more: Any) -> AbstractAsyncContextManager[Stack]:
         host, port = pbx.address
         settings = PbxSettings(
             host=host, port=port, username=account.username, secret=SecretStr(account.secret)
         )
-        return product(database_url, redis_url, tmp_path, {"main": settings}, **more)
+        return product(database_url, redis_url, tmp_path, {"main": settings}, samples=False, **more)
 
     return begin
 

@@ -28,13 +28,13 @@ from shared.db import create_engine
 from shared.push import DeskReader, agent_channel
 from shared.revision import replaces
 from shared.settings import PbxSettings, Settings
+from tests.conftest import PASSWORD
 
 # Longer than anything here takes on a busy machine, shorter than the test's own time limit: a card that does not
 # come is then reported with what came instead.
 DEADLINE = 15.0
 # Between two looks at what tells no event when it changes (a row in the database, /readyz).
 _LOOK_AGAIN = 0.02
-PASSWORD = "a-password-of-the-tests"
 SECRET = "a secret of the tests, long enough"
 PIECES = (Target.API, Target.GATEWAY, Target.LISTENER)
 

@@ -84,7 +84,7 @@ async def test_a_call_that_ends_before_the_agents_are_known_leaves_no_card_behin
         card = await tab.card(lambda c: c.state is CardState.RINGING)
     postgres.kill()
     try:
-        async with start(wait=False, samples=False) as stack:
+        async with start(wait=False) as stack:
             await stack.said(card.call_id, CallState.RINGING)  # the listener follows the call again
             await call.hang_up()
             await stack.said(card.call_id, CallState.ENDED)
@@ -114,11 +114,11 @@ async def test_redis_restarted_in_mid_call(pbx: Simulator, stack: Stack, valkey:
 
 async def test_postgresql_down_at_the_start(pbx: Simulator, start: Start, postgres: EmbeddedPostgres) -> None:
     """Cards show the number at once and are completed when PostgreSQL is there; the call is stored."""
-    async with start() as prepared:  # the samples are in
+    async with start() as prepared:  # the samples are there, and on the disk
         await prepared.token("101")
     postgres.kill()
     try:
-        running = start(wait=False, samples=False)
+        running = start(wait=False)
         async with running as stack:
             answer = await stack.http.get("/readyz")
             assert answer.status_code == 503
