@@ -197,7 +197,7 @@ async def card_api(
             lookup_router(lookup, audit, access, settings.country, site, now),
             health_router(HealthService(engine, redis, migrations.newest(), push.checks), metrics),
             auth_router(auth, access),
-            api_keys_router(keys, access),
+            api_keys_router(keys, idempotency, access),
             cards_router(query, access),
             identities_router(identities, idempotency, access),
             agents_router(directory, access),

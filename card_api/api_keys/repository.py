@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.expression import any_
 
 from card_api.api_keys.models import api_keys
 from card_api.audit.repository import AuditEntry, write_audit
+from card_api.transaction import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,27 @@ _SHOWN = (
 
 
 class ApiKeyRepository:
-    """Every method raises one of `DATABASE_ERRORS` when PostgreSQL is away."""
+    """Every method raises one of `DATABASE_ERRORS` when PostgreSQL is away. connection: of the transaction it belongs
+    to, if it belongs to one."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._transactions = engine
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def add(self, new: NewKey, audit: AuditEntry) -> ApiKey:
-        async with self._transactions.begin() as connection:
-            row = (await connection.execute(_insert(new))).one()
-            await write_audit(connection, [audit])
+    async def add(self, new: NewKey, audit: AuditEntry, connection: AsyncConnection | None = None) -> ApiKey:
+        async with within(connection, self._transactions) as used:
+            row = (await used.execute(_insert(new))).one()
+            await write_audit(used, [audit])
             return _key(row)
 
     async def replace(
-        self, old: UUID, new: NewKey, ends_at: datetime, audit: AuditEntry, now: datetime
+        self,
+        old: UUID,
+        new: NewKey,
+        ends_at: datetime,
+        audit: AuditEntry,
+        now: datetime,
+        connection: AsyncConnection | None = None,
     ) -> ApiKey | None:
         """Add the new key; the old one works until `ends_at`, or until its own end if that comes before. None, and
         nothing is done, if the old one does not work any more."""
@@ -78,11 +86,11 @@ class ApiKeyRepository:
             .where(api_keys.c.id == old, _works(now))
             .values(expires_at=func.least(func.coalesce(api_keys.c.expires_at, ends_at), ends_at))
         )
-        async with self._transactions.begin() as connection:
-            if (await connection.execute(ending)).rowcount == 0:
+        async with within(connection, self._transactions) as used:
+            if (await used.execute(ending)).rowcount == 0:
                 return None
-            row = (await connection.execute(_insert(new))).one()
-            await write_audit(connection, [audit])
+            row = (await used.execute(_insert(new))).one()
+            await write_audit(used, [audit])
             return _key(row)
 
     async def by_hash(self, key_hash: bytes) -> ApiKey | None:

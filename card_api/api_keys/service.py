@@ -8,6 +8,8 @@ from time import monotonic
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from card_api.api_keys.repository import ApiKey, ApiKeyRepository, NewKey
 from card_api.api_keys.scopes import SCOPES
 from card_api.audit.repository import AuditEntry
@@ -76,11 +78,14 @@ class ApiKeyService:
         per_second: int | None = None,
         expires_at: datetime | None = None,
         by: By = _COMMAND_LINE,
+        connection: AsyncConnection | None = None,
     ) -> Made:
-        """Make a key with a limit and an end of its own. Raises `ApiKeyError`."""
+        """Make a key with a limit and an end of its own; in the transaction of `connection`, if one is given. Raises
+        `ApiKeyError`."""
         self._check(name, scopes, per_second, expires_at)
         key, new = _new(name.strip(), sorted(set(scopes)), per_second, expires_at)
-        record = await self._repository.add(new, self._audit("apikey.created", new.prefix, by, _said(new)))
+        audit = self._audit("apikey.created", new.prefix, by, _said(new))
+        record = await self._repository.add(new, audit, connection)
         return Made(key, record)
 
     async def rotate(
@@ -89,15 +94,17 @@ class ApiKeyService:
         keep: timedelta = KEEP,
         expires_at: datetime | None = None,
         by: By = _COMMAND_LINE,
+        connection: AsyncConnection | None = None,
     ) -> Made:
         """A new key that may do the same; the old one lives on for `keep`. The new one has the end the old one had,
-        unless another is given. Raises `ApiKeyError` if the old one does not work any more."""
+        unless another is given. In the transaction of `connection`, if one is given. Raises `ApiKeyError` if the old
+        one does not work any more."""
         now = self._now()
         self._check(old.name, sorted(old.scopes), old.per_second, expires_at)
         key, new = _new(old.name, sorted(old.scopes), old.per_second, expires_at or old.expires_at)
         detail = {"replaces": old.prefix, "old_until": (now + keep).isoformat("T", "seconds"), **_said(new)}
         audit = self._audit("apikey.rotated", new.prefix, by, detail)
-        record = await self._repository.replace(old.id, new, now + keep, audit, now)
+        record = await self._repository.replace(old.id, new, now + keep, audit, now, connection)
         if record is None:
             raise ApiKeyError(
                 f"The key {old.prefix}… was revoked or has expired, so there is nothing to rotate: create one."

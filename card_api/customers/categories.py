@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from card_api.customers.models import categories, customers
+from card_api.etag import etag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class CategoryRecord:
     label: str
     colour: str | None = None
     priority: int = 0
+
+    @property
+    def etag(self) -> str:
+        return etag_of(repr((self.code, self.label, self.colour, self.priority)).encode())
 
 
 async def upsert_categories(connection: AsyncConnection, records: Sequence[CategoryRecord]) -> None:
@@ -38,8 +43,12 @@ async def read_categories(connection: AsyncConnection) -> list[CategoryRecord]:
     return [_record(row) for row in await connection.execute(statement)]
 
 
-async def read_category(connection: AsyncConnection, code: str) -> CategoryRecord | None:
-    row = (await connection.execute(select(categories).where(categories.c.code == code))).one_or_none()
+async def read_category(
+    connection: AsyncConnection, code: str, *, lock: bool = False
+) -> CategoryRecord | None:
+    """`lock`: nobody else changes it until the transaction ends."""
+    statement = select(categories).where(categories.c.code == code)
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
     return None if row is None else _record(row)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 
 from card_api.agents.directory import Agent
 from card_api.api_keys.repository import ApiKey
@@ -14,7 +14,8 @@ from card_api.customers.examples import CATEGORY
 from card_api.customers.requests import CategoryEntry, CategoryList, CategoryWrite
 from card_api.customers.router import ALWAYS, WITH_BODY
 from card_api.customers.schemas import Word
-from shared.errors import NotFound, problem_responses
+from card_api.etag import ETAG, NOT_MODIFIED, IfMatch, IfNoneMatch, if_none_match
+from shared.errors import NotFound, PreconditionFailed, problem_responses
 
 _Code = Annotated[Word, Path(description="what customers name it by", examples=["vip"])]
 
@@ -31,24 +32,32 @@ def categories_router(service: CategoryService, access: Access) -> APIRouter:
         "/{code}",
         operation_id="getCategory",
         summary="A category",
-        responses=problem_responses(NotFound),
+        response_model=CategoryEntry,
+        responses={200: ETAG, **NOT_MODIFIED, **problem_responses(NotFound)},
     )
-    async def get_category(code: _Code, _: Reader) -> CategoryEntry:
-        return _entry(await service.get(code))
+    async def get_category(code: _Code, _: Reader, none_match: IfNoneMatch = None) -> Response:
+        record = await service.get(code)
+        headers = {"ETag": record.etag, "Cache-Control": "private, no-cache"}
+        if if_none_match(none_match, record.etag):
+            return Response(status_code=304, headers=headers)
+        return Response(_entry(record).to_json(), 200, headers, media_type="application/json")
 
     @router.put(
         "/{code}",
         operation_id="putCategory",
         summary="Add a category, or make it as given",
-        responses=WITH_BODY,
+        responses={200: ETAG, **WITH_BODY, **problem_responses(PreconditionFailed)},
     )
     async def put_category(
         code: _Code,
         given: Annotated[CategoryWrite, CATEGORY],
         key: Annotated[ApiKey, Depends(access.scope("customers:write"))],
+        response: Response,
+        match: IfMatch = None,
     ) -> CategoryEntry:
         record = CategoryRecord(code, given.label, given.colour, given.priority)
-        await service.put(actor_of(key), record)
+        await service.put(actor_of(key), record, match)
+        response.headers["ETag"] = record.etag
         return _entry(record)
 
     @router.delete(
@@ -56,10 +65,12 @@ def categories_router(service: CategoryService, access: Access) -> APIRouter:
         operation_id="deleteCategory",
         summary="Take a category away; its customers go on without one",
         status_code=204,
-        responses=problem_responses(NotFound),
+        responses=problem_responses(NotFound, PreconditionFailed),
     )
-    async def delete_category(code: _Code, key: Annotated[ApiKey, Depends(access.scope("admin"))]) -> None:
-        await service.delete(actor_of(key), code)
+    async def delete_category(
+        code: _Code, key: Annotated[ApiKey, Depends(access.scope("admin"))], match: IfMatch = None
+    ) -> None:
+        await service.delete(actor_of(key), code, match)
 
     return router
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from card_api.audit.repository import AuditEntry, write_audit
 from card_api.customers.actor import Actor
@@ -14,8 +14,9 @@ from card_api.customers.categories import (
     read_category,
     upsert_categories,
 )
+from card_api.etag import if_match
 from card_api.transaction import transaction
-from shared.errors import NotFound
+from shared.errors import NotFound, PreconditionFailed
 
 
 class CategoryService:
@@ -37,18 +38,34 @@ class CategoryService:
             raise _unknown(code)
         return found
 
-    async def put(self, actor: Actor, record: CategoryRecord) -> None:
+    async def put(self, actor: Actor, record: CategoryRecord, match: str | None = None) -> None:
+        """`match`: If-Match; then there must be one already. Raises `PreconditionFailed`."""
         async with transaction(self._engine) as connection:
+            await _expect(connection, record.code, match)
             await upsert_categories(connection, [record])
             entry = AuditEntry(self._now(), actor.kind, actor.audit, "category.put", record.code)
             await write_audit(connection, [entry])
 
-    async def delete(self, actor: Actor, code: str) -> None:
+    async def delete(self, actor: Actor, code: str, match: str | None = None) -> None:
+        """`match`: If-Match. Raises `NotFound`, `PreconditionFailed`."""
         async with transaction(self._engine) as connection:
+            await _expect(connection, code, match)
             if not await delete_category(connection, code):
                 raise _unknown(code)
             entry = AuditEntry(self._now(), actor.kind, actor.audit, "category.deleted", code)
             await write_audit(connection, [entry])
+
+
+async def _expect(connection: AsyncConnection, code: str, match: str | None) -> None:
+    if match is None:
+        return
+    now = await read_category(connection, code, lock=True)
+    if now is None:
+        raise PreconditionFailed(f"There is no category {code!r} any more. Without If-Match it is made.")
+    if not if_match(match, now.etag):
+        raise PreconditionFailed(
+            f"The category has changed meanwhile: it is at {now.etag}. Read it again, then change it."
+        )
 
 
 def _unknown(code: str) -> NotFound:

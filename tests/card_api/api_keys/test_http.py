@@ -12,6 +12,7 @@ from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.service import ApiKeyService
 from card_api.app import now_utc
 from card_api.audit.models import audit_log
+from card_api.idempotency.models import idempotency_keys
 
 KEYS = "/api/v1/api-keys"
 
@@ -134,6 +135,22 @@ class TestRoutes:
         answer = await client.post(f"{KEYS}/{made['id']}/rotate", json={"keep_seconds": 0}, headers=admin)
         assert answer.status_code == 201
         assert (await look_up(client, made["key"])).status_code == 401
+
+    async def test_a_retry_makes_no_second_key_and_no_key_is_kept(
+        self, client: AsyncClient, admin: dict[str, str], engine: AsyncEngine
+    ) -> None:
+        given, once = {"name": "x", "scopes": ["lookup"]}, {**admin, "Idempotency-Key": "a"}
+        made, again = [await client.post(KEYS, json=given, headers=once) for _ in range(2)]
+        assert (made.status_code, again.status_code) == (201, 409)
+        assert {k: again.json()[k] for k in ("id", "prefix")} == {k: made.json()[k] for k in ("id", "prefix")}
+        rotate, once = f"{KEYS}/{made.json()['id']}/rotate", {**admin, "Idempotency-Key": "b"}
+        new, again = [await client.post(rotate, headers=once) for _ in range(2)]
+        assert (new.status_code, again.json()["prefix"]) == (201, new.json()["prefix"])
+        assert len((await client.get(KEYS, headers=admin)).json()["items"]) == 3
+        async with engine.connect() as connection:
+            kept = b"".join((await connection.execute(select(idempotency_keys.c.body))).scalars())
+        assert new.json()["prefix"].encode() in kept
+        assert not any(one.json()["key"].encode() in kept for one in (made, new))
 
     async def test_what_is_no_key(self, client: AsyncClient, admin: dict[str, str]) -> None:
         wrong: list[Any] = [

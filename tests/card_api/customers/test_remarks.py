@@ -63,11 +63,24 @@ class TestCategories:
         body = {"label": "VIP", "colour": "#b8860b", "priority": 5}
         put = await crm.put("/api/v1/categories/vip", json=body)
         assert (put.status_code, put.json()) == (200, {"code": "vip", **body})
-        assert (await crm.get("/api/v1/categories/vip")).json() == put.json()
+        got = await crm.get("/api/v1/categories/vip")
+        assert (got.json(), got.headers["etag"]) == (put.json(), put.headers["etag"])
+        old = {"If-None-Match": got.headers["etag"], "If-Match": got.headers["etag"]}
+        assert (await crm.get("/api/v1/categories/vip", headers=old)).status_code == 304
+        other = await crm.put("/api/v1/categories/vip", json={**body, "priority": 9}, headers=old)
+        assert (other.status_code, other.headers["etag"] != old["If-Match"]) == (200, True)
+        for late in (
+            await crm.put("/api/v1/categories/vip", json=body, headers=old),
+            await crm.put("/api/v1/categories/nobodys", json=body, headers=old),
+        ):
+            assert_problem(late, 412, "changed-meanwhile")
+        assert (await crm.get("/api/v1/categories/vip")).json()["priority"] == 9
         assert (await crm.get("/api/v1/categories")).json()["items"][0]["code"] == "vip"
         assert_problem(await crm.put("/api/v1/categories/x", json={**body, "colour": "red"}), 422, "invalid")
         assert_problem(await crm.delete("/api/v1/categories/vip"), 403, "forbidden")
         admin = await key_of(engine, "admin")
+        late = await crm.delete("/api/v1/categories/vip", headers={**admin, **old})
+        assert_problem(late, 412, "changed-meanwhile")
         gone = await crm.delete("/api/v1/categories/постоянный клиент", headers=admin)
         assert gone.status_code == 204
         assert_problem(await crm.delete("/api/v1/categories/nothing", headers=admin), 404, "not-found")
