@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,12 +21,14 @@ from redis.asyncio import Redis
 from push_gateway import bus, hub
 from push_gateway import gateway as module
 from push_gateway.limits import Limits
+from push_gateway.session import Session
 from services.embedded import EmbeddedValkey
 from shared.contracts.push import DeskSnapshot
 from shared.presence import presence_key
 from shared.push import RECEIPTS_STREAM, Heard, PushPublisher, bus_name, decode_receipt
+from shared.websocket import WebSocketProtocol
 from tests.push_gateway.conftest import StartGateway
-from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway, token
+from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway, token, until
 
 
 async def pushed(client: RawClient) -> tuple[int, str, int]:
@@ -398,6 +402,22 @@ async def test_an_agent_has_only_so_many_tabs(gateway: Running) -> None:
         async with asyncio.timeout(10):
             while not await connects():  # the gateway hears of the closed tab a moment later
                 pass
+
+
+async def test_a_tab_that_has_gone_leaves_nothing_for_the_garbage_collector(gateway: Running) -> None:
+    async with gateway.raw() as client:
+        await client.connect()
+        left = [
+            weakref.ref(thing)
+            for thing in gc.get_objects()
+            if isinstance(thing, (WebSocketProtocol, Session))
+        ]
+        assert len(left) == 2
+        gc.disable()
+    try:
+        await until(lambda: not any(ref() for ref in left))
+    finally:
+        gc.enable()
 
 
 async def test_drain_sends_every_tab_away_to_come_back(gateway: Running) -> None:
