@@ -414,6 +414,7 @@ async def test_a_tab_that_has_gone_leaves_nothing_for_the_garbage_collector(gate
         ]
         assert len(left) == 2
         gc.disable()
+        client.socket.transport.abort()  # as a network that is gone: no goodbye
     try:
         await until(lambda: not any(ref() for ref in left))
     finally:
