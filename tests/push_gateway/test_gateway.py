@@ -17,6 +17,7 @@ import websockets
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
+from websockets.server import ServerProtocol
 
 from push_gateway import bus, hub
 from push_gateway import gateway as module

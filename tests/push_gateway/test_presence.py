@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -87,6 +87,34 @@ async def test_what_happens_while_redis_is_away_is_told_when_it_is_back(
             valkey.start()
         # This Valkey has forgotten everything: who stays is told again as well.
         await becomes(Presence(redis), "agent:101", {"stays": "101", "late": "101"})
+
+
+class PartlyAway(Presence):
+    """What is written of some channels does not arrive, as when one node of a cluster is away."""
+
+    away: Sequence[str] = ("agent:0",)
+
+    async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        there = [moved for moved in moves if moved.channel not in self.away]
+        if not there:
+            raise RedisConnectionError("all of these are away")
+        await super().tell(there)
+        return [moved for moved in moves if moved.channel in self.away]
+
+
+async def test_a_channel_that_is_away_keeps_no_other_waiting(redis: Redis) -> None:
+    writer, reader = PartlyAway(redis), Presence(redis)
+    async with keeping(keeper := PresenceKeeper(writer, prolong_seconds=0.2)):
+        keeper.enter("agent:0", "first", "0")
+        keeper.enter("agent:1", "tab", "1")
+        await becomes(reader, "agent:1", {"tab": "1"})
+        keeper.leave("agent:0", "first")
+        keeper.enter("agent:0", "second", "0")
+        keeper.enter("agent:2", "tab", "2")
+        await becomes(reader, "agent:2", {"tab": "2"})
+        assert await reader.present("agent:0") == {}
+        writer.away = ()
+        await becomes(reader, "agent:0", {"second": "0"})
 
 
 async def test_the_announcements_are_what_changed(redis: Redis) -> None:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from shared.push import PushPublisher
 from shared.push_control import (
     CONTROL_CHANNEL,
+    CONTROL_CHANNEL,
     RIGHTS_CHANGED,
     SIGNED_OUT,
     SWITCHED_OFF,
@@ -93,7 +94,7 @@ async def test_a_tab_that_was_connected_while_the_link_was_away_is_closed_when_i
         await client.connect()
         # The order is written, and the message about it is lost.
         await redis.client_kill_filter(_type="pubsub")
-        await redis.zadd("callcard:push:revoked", {"101": datetime.now(UTC).timestamp()})
+        await redis.zadd(f"{CONTROL_CHANNEL}:revoked", {"101": datetime.now(UTC).timestamp()})
         assert await client.closed() == (4001, "token ended")
 
 
