@@ -355,6 +355,29 @@ class TestOpenApi:
                 if "application/json" in operation.get("requestBody", {}).get("content", {}):
                     assert {"413", "415"} <= set(operation["responses"]), path
 
+    async def test_a_retry_is_safe_and_a_change_is_guarded(self, client: AsyncClient) -> None:
+        """As the README says; what takes neither header is named here."""
+        document = (await client.get("/openapi.json")).json()
+        bare: dict[str, set[str]] = {"POST": set(), "PUT": set(), "PATCH": set(), "DELETE": set()}
+        for item in document["paths"].values():
+            for method, operation in item.items():
+                given = {p["name"] for p in operation.get("parameters", []) if p["in"] == "header"}
+                wanted = {"Idempotency-Key"} if method == "post" else {"If-Match"}
+                if method != "get" and not wanted <= given:
+                    bare[method.upper()].add(operation["operationId"])
+        assert bare["POST"] == {
+            *("signIn", "refreshToken", "signOut"),
+            # The same however often: keys and moments of their own.
+            *("loadCustomers", "tellCallEvents", "tellZammadEvent", "tellZammadEventByUrl"),
+            # What holds of a caller is set; If-Match says who was first.
+            *("identifyCaller", "nameSpeaker", "addCaller", "addCallersNumber"),
+            # They are there to send again.
+            *("testWebhook", "replayDelivery", "replayDead"),
+        }
+        assert bare["PUT"] == {"putDoNotCall", "putBlackListed"}, "one word each: the last counts"
+        assert bare["PATCH"] == set()
+        assert bare["DELETE"] == {"deleteDoNotCall", "deleteBlackListed", "deleteNote", "revokeApiKey"}
+
     async def test_another_page_may_call_if_it_is_allowed(self, client: AsyncClient) -> None:
         async def allowed(origin: str) -> str | None:
             headers = {
