@@ -45,7 +45,7 @@ class NumberList:
         return [_shown(row) for row in found]
 
     async def get(self, actor: Actor, number: str) -> Row:
-        e164 = self._e164(number)
+        e164 = e164_of(number, self._country)
         async with transaction(self._reading) as connection:
             found = await read_number(connection, self._table, e164)
         if found is None:
@@ -54,7 +54,7 @@ class NumberList:
         return _shown(found)
 
     async def put(self, actor: Actor, number: str, values: Mapping[str, Any]) -> Row:
-        e164 = self._e164(number)
+        e164 = e164_of(number, self._country)
         said = {**values, "by_kind": actor.kind, "by": actor.shown}
         async with transaction(self._engine) as connection:
             row = await put_number(connection, self._table, e164, said)
@@ -62,26 +62,28 @@ class NumberList:
         return _shown(row)
 
     async def delete(self, actor: Actor, number: str) -> None:
-        e164 = self._e164(number)
+        e164 = e164_of(number, self._country)
         async with transaction(self._engine) as connection:
             if not await delete_number(connection, self._table, e164):
                 raise self._unknown(e164)
             await write_audit(connection, [self._entry(actor, "deleted", e164)])
-
-    def _e164(self, number: str) -> str:
-        e164 = normalise(number, self._country)
-        if e164 is None:
-            raise Unprocessable(
-                "The number is no phone number: write it with the country code, like +79001112233, or as it is "
-                f"dialled in {self._country}."
-            )
-        return e164
 
     def _unknown(self, e164: str) -> NotFound:
         return NotFound(f"The number {e164} is not on this list.")
 
     def _entry(self, actor: Actor, what: str, e164: str | None) -> AuditEntry:
         return AuditEntry(self._now(), actor.kind, actor.audit, f"{self._table.name}.{what}", e164)
+
+
+def e164_of(number: str, country: str) -> str:
+    """A number in any writing. Raises `Unprocessable`."""
+    e164 = normalise(number, country)
+    if e164 is None:
+        raise Unprocessable(
+            "The number is no phone number: write it with the country code, like +79001112233, or as it is "
+            f"dialled in {country}."
+        )
+    return e164
 
 
 def _shown(row: Row) -> Row:

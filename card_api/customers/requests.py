@@ -118,6 +118,12 @@ class BlackListPage(Page[BlackListEntry]):
     """By number."""
 
 
+class NumberErase(Given):
+    number: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(
+        description="in any writing", examples=["+79001112233"]
+    )
+
+
 class Erased(Contract):
     """What an erasure took away: how many rows of which kind."""
 

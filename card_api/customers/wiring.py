@@ -44,7 +44,7 @@ def customers(
     return (
         customers_router(service, idempotency, access, country),
         notes_router(NoteService(engine, audit, now), idempotency, access),
-        erasure_router(erasure, SubjectExport(engine, now), idempotency, access),
+        erasure_router(erasure, SubjectExport(engine, now), idempotency, access, country),
         categories_router(CategoryService(engine, now), access),
         do_not_call_router(NumberList(engine, DO_NOT_CALL, audit, country, now), access),
         black_list_router(NumberList(engine, BLACK_LIST, audit, country, now), access),

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -12,9 +12,10 @@ from sqlalchemy.sql.expression import text
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A customer with all records merged into it. `numbers` (E.164) and `accounts` (contract numbers): those that no
-    other customer has. `call_ids`: calls of these numbers, and those in which somebody said that it was this customer.
-    A call of a shared number may have been the other's: it is not among them unless somebody said so."""
+    """A customer with all records merged into it; or somebody with a number and no record, and an id of their own.
+    `numbers` (E.164) and `accounts` (contract numbers): those that no other customer has. `call_ids`: calls of these
+    numbers, and those in which somebody said that it was this customer. A call of a shared number may have been the
+    other's: it is not among them unless somebody said so."""
 
     id: UUID
     ids: tuple[UUID, ...]
@@ -59,6 +60,7 @@ _CALLS = text(
     """
 ).bindparams(_IDS, bindparam("numbers", type_=ARRAY(Text)))
 
+_OWNER = text("select customer_id from customer_phones where e164 = :number limit 1")
 
 _GROUP = text(
     """
@@ -73,6 +75,18 @@ async def read_person(connection: AsyncConnection, id_: UUID) -> Person | None:
     """The person that this record is a part of, as they are now: nobody is kept from changing them."""
     rows = (await connection.execute(_GROUP, {"id": id_})).all()
     return await find_person(connection, rows[0].survivor, [row.id for row in rows]) if rows else None
+
+
+async def owner_of(connection: AsyncConnection, number: str) -> UUID | None:
+    """A customer who has this number (E.164)."""
+    found: UUID | None = await connection.scalar(_OWNER, {"number": number})
+    return found
+
+
+async def find_stranger(connection: AsyncConnection, number: str) -> Person:
+    """Whoever called from a number (E.164) that no customer has: they never were one, or were deleted."""
+    found = await connection.execute(_CALLS, {"ids": [], "numbers": [number]})
+    return Person(uuid4(), (), (), (number,), (), tuple(sorted(found.scalars())))
 
 
 async def find_person(connection: AsyncConnection, id_: UUID, ids: Sequence[UUID]) -> Person:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import text
 from card_api.audit.repository import AuditEntry, write_audit
 from card_api.customers.actor import Actor
 from card_api.customers.erasure.erasers import ERASERS, audit
-from card_api.customers.erasure.person import Eraser, Person, find_person
+from card_api.customers.erasure.person import Eraser, Person, find_person, find_stranger, owner_of
 from card_api.customers.erasure.redis import RedisTraces
 from card_api.customers.locks import Head, lock, lock_group
 from card_api.events.outbox import Event, EventType, Outbox
@@ -67,6 +67,25 @@ class ErasureService:
         phone. After the commit: `finish`."""
         await connection.execute(_TIMEOUT, {"ms": str(_STATEMENT_MS)})
         person, heads = await group_of(connection, id_)
+        return person, await self._take_out(connection, actor, "customer.erased", person, heads)
+
+    async def erase_number(
+        self, connection: AsyncConnection, actor: Actor, number: str
+    ) -> tuple[Person, dict[str, int]]:
+        """The same for a number (E.164) that no customer has. Raises `Conflict` if one has it, and while somebody is
+        on the phone with it. After the commit: `finish`."""
+        await connection.execute(_TIMEOUT, {"ms": str(_STATEMENT_MS)})
+        owner = await owner_of(connection, number)
+        if owner is not None:
+            raise Conflict(
+                f"This is a number of the customer {owner}: erase that one, with all that is theirs."
+            )
+        person = await find_stranger(connection, number)
+        return person, await self._take_out(connection, actor, "number.erased", person, ())
+
+    async def _take_out(
+        self, connection: AsyncConnection, actor: Actor, action: str, person: Person, heads: Sequence[Head]
+    ) -> dict[str, int]:
         going_on = await connection.scalar(
             _OPEN, {"call_ids": list(person.call_ids), "since": self._now() - _GOES_ON}
         )
@@ -85,11 +104,9 @@ class ErasureService:
             for h in heads
         ]
         await self._outbox.add(connection, gone)
-        entry = AuditEntry(
-            now, actor.kind, actor.audit, "customer.erased", person.pseudonym, {"removed": removed}
-        )
+        entry = AuditEntry(now, actor.kind, actor.audit, action, person.pseudonym, {"removed": removed})
         await write_audit(connection, [entry])
-        return person, removed
+        return removed
 
     async def finish(self, person: Person) -> None:
         """What was outside the tables when they were searched. Raises nothing: the person is erased."""

@@ -241,6 +241,32 @@ class TestErase:
         await keep(engine, ended("main-1"))
         assert (await admin.post(f"{CUSTOMERS}/{id_}/erase")).status_code == 200
 
+    async def test_by_number_who_is_no_customer(
+        self, crm: httpx.AsyncClient, admin: httpx.AsyncClient, engine: AsyncEngine
+    ) -> None:
+        """Their record was deleted, or never was; calls, notes and lists have their number."""
+        id_ = (await made(crm))["id"]
+        await keep(engine, talk("main-1", NUMBER), ended("main-2", number=OTHER_NUMBER))
+        await run(
+            engine,
+            "insert into notes (call_id, text, author_kind, author) values ('main-1', 'x', 'agent', '101')",
+        )
+        await crm.put(f"/api/v1/do-not-call/{NUMBER}", json={"reason": "asked"})
+        given = {"number": "8 (900) 111-22-33"}
+        theirs = await admin.post("/api/v1/erase", json=given)
+        assert_problem(theirs, 409, "conflict")
+        assert id_ in theirs.json()["detail"]
+        await crm.delete(f"{CUSTOMERS}/{id_}")
+        assert (await crm.post("/api/v1/erase", json=given)).status_code == 403
+        answer = await admin.post("/api/v1/erase", json=given)
+        assert answer.status_code == 200, answer.text
+        removed = answer.json()["removed"]
+        assert (removed["calls"], removed["notes"], removed["do_not_call"]) == (1, 1, 1)
+        assert await places_of(engine, NUMBER) == {}
+        assert list(await places_of(engine, OTHER_NUMBER)) == ["calls"]
+        assert len(await run(engine, "select 1 from audit_log where action = 'number.erased'")) == 1
+        assert_problem(await admin.post("/api/v1/erase", json={"number": "101"}), 422, "invalid")
+
     async def test_only_who_may(self, crm: httpx.AsyncClient) -> None:
         id_ = (await made(crm))["id"]
         assert_problem(await crm.post(f"{CUSTOMERS}/{id_}/erase"), 403, "forbidden")
