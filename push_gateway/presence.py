@@ -94,17 +94,33 @@ class PresenceKeeper:
                 self._untold.setdefault((channel, client), (login, True))
 
     async def _tell(self) -> None:
-        while self._untold:
-            moves = _moves(self._untold, self._codes)
-            async with asyncio.timeout(TELL_SECONDS):
-                await self._presence.tell(moves)
-            for moved in moves:
-                told = [(who, True) for who in moved.here] + [(who, False) for who in moved.left]
-                for (client, login), here in told:
-                    # What changed while it was being told is told again.
-                    if self._untold.get((moved.channel, client)) == (login, here):
-                        del self._untold[moved.channel, client]
-        self._codes.clear()
+        """Everything, once. What Redis does not take is put behind the rest, which does not wait for it."""
+        later: dict[tuple[str, str], tuple[str, bool]] = {}
+        try:
+            while self._untold:
+                moves = failed = _moves(self._untold, self._codes)
+                try:
+                    async with asyncio.timeout(TELL_SECONDS):
+                        failed = await self._presence.tell(moves)
+                finally:
+                    for moved in moves:
+                        self._done(moved, later if moved in failed else None)
+        finally:
+            for who, what in later.items():
+                self._untold.setdefault(who, what)  # if nothing newer has happened
+        if not later:
+            self._codes.clear()
+
+    def _done(self, moved: Moved, later: dict[tuple[str, str], tuple[str, bool]] | None) -> None:
+        """It need not be told any more, or only later."""
+        said = [(who, True) for who in moved.here] + [(who, False) for who in moved.left]
+        for (client, login), here in said:
+            who = (moved.channel, client)
+            # What changed while it was being told is told again.
+            if self._untold.get(who) == (login, here):
+                del self._untold[who]
+                if later is not None:
+                    later[who] = (login, here)
 
 
 def _moves(untold: Mapping[tuple[str, str], tuple[str, bool]], codes: Mapping[str, int]) -> list[Moved]:

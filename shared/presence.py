@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared.cluster_link import link_to
 from shared.link import Command
 from shared.push import bus_name
-from shared.script import Script, run_scripts
+from shared.script import Script, run_each, run_scripts
 
 # Twice a prolongation may fail before a living client vanishes.
 PRESENT_SECONDS = 30.0
@@ -87,9 +88,14 @@ class Presence:
         self._link = link_to(redis)
         self._milliseconds = int(seconds * 1000)
 
-    async def tell(self, moves: Sequence[Moved]) -> None:
-        """Write what happened in several channels, in one round trip."""
-        await run_scripts(self._link, [_TELL], [self._command(moved) for moved in moves])
+    async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        """Write what happened in several channels, in one round trip. Returns what could not be written: in a cluster
+        some of the channels may be away. Raises RedisError if all are."""
+        answers = await run_each(self._link, [_TELL], [self._command(moved) for moved in moves])
+        failures = [answer for answer in answers if isinstance(answer, RedisError)]
+        if failures and len(failures) == len(moves):
+            raise failures[0]
+        return [moved for moved, answer in zip(moves, answers, strict=True) if isinstance(answer, RedisError)]
 
     async def present(self, channel: str) -> dict[str, str]:
         """Who is in the channel: clients (one a tab) and their logins."""

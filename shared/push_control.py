@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from shared.contracts.base import Contract
 
-CONTROL_CHANNEL = "callcard:push:control"
-"""Pub/sub: `Disconnect` as JSON."""
+CONTROL_CHANNEL = "callcard:{push-control}"
+"""Pub/sub: `Disconnect` as JSON. In the slot of the key below: who can hear orders can read those it has missed."""
 
-_REVOKED = "callcard:push:revoked"
+_REVOKED = "callcard:{push-control}:revoked"
 # No token lives longer than a month, so what was issued before needs no remembering.
 _KEEP_SECONDS = 31 * 24 * 3600
 

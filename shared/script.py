@@ -32,7 +32,8 @@ async def run_scripts(link: Link, scripts: Sequence[Script], commands: Sequence[
 
 
 async def run_each(link: Link, scripts: Sequence[Script], commands: Sequence[Command]) -> list[Any]:
-    """As `run_scripts`, but the RedisError of a command stands in its place. Raises RedisError if all fail."""
+    """As `run_scripts`, but the RedisError of a command stands in its place. Raises RedisError if nothing could be
+    sent."""
     answers = await link.call_all(commands)
     if any(isinstance(answer, NoScriptError) for answer in answers):
         # Redis was restarted and knows none of them, or not all.

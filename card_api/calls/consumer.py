@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -137,8 +138,11 @@ class CallConsumer:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
-        await self._right_desks()
-        await self._cards.flush()
+        # If a node of a Redis Cluster is away that has some desks, the calls of the others are followed all the same;
+        # the desks are looked at every second, and the cards go on trying.
+        with suppress(RedisError, OSError):
+            await self._right_desks()
+            await self._cards.flush()
 
     async def _right_desks(self) -> bool:
         """Put the desks back if Redis lost them; False if nobody knows yet whose desks there are."""

@@ -323,13 +323,16 @@ class CardService:
             self._flusher = self._spawn(self._flush_until_taken())
 
     async def _flush_until_taken(self) -> None:
-        # The consumer notices that Redis is away and says so.
         backoff = Backoff()
         while self._outbox:
             self._more.clear()
             try:
                 await self.flush()
-            except (RedisError, OSError):
+            except (RedisError, OSError) as error:
+                if backoff.fresh:
+                    self._log.warning(
+                        "redis does not take cards: they wait", cards=len(self._outbox), reason=str(error)
+                    )
                 # A card that is new may be for a node of a cluster that is there.
                 await asyncio.sleep(FIRST_SECONDS)
                 with suppress(TimeoutError):

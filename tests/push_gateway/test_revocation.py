@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from shared.push import PushPublisher
 from shared.push_control import (
     CONTROL_CHANNEL,
-    CONTROL_CHANNEL,
     RIGHTS_CHANGED,
     SIGNED_OUT,
     SWITCHED_OFF,

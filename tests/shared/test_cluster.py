@@ -15,6 +15,7 @@ from shared.bus import connect_redis
 from shared.cluster import ClusterRedis, incarnation
 from shared.cluster_link import link_to
 from shared.contracts.card import CardState
+from shared.presence import Moved, Presence
 from shared.push import DeskReader, PushPublisher, agent_channel
 from tests.clusters import Node, ValkeyCluster, logins_at, until
 from tests.shared.test_push import make_card
@@ -149,6 +150,8 @@ async def test_a_killed_master_costs_nobody_else_and_its_replica_is_found(
             lost, taken = await PushPublisher(client).publish_cards([gone, there])
             assert isinstance(lost, RedisError)
             assert taken is None
+            here = [Moved(agent_channel(card.agent), False, [("tab", card.agent)]) for card in (gone, there)]
+            assert await Presence(client).tell(here) == [here[0]]
             assert await begun.get() is True
 
             async def told() -> bool:

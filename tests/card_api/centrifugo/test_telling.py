@@ -23,7 +23,7 @@ from card_api.centrifugo.wiring import push_backend
 from services.front import listen, serving
 from shared.jwks import Tokens
 from shared.push import DeskReader, PushPublisher, agent_channel
-from shared.push_control import SIGNED_OUT, disconnect
+from shared.push_control import CONTROL_CHANNEL, SIGNED_OUT, disconnect
 from shared.revision import revision
 from shared.settings import AuthSettings, PushSettings, Settings, SettingsError
 from tests.card_api.centrifugo.conftest import AUTH_SECRET, SECRET
@@ -162,7 +162,7 @@ async def test_an_order_reaches_centrifugo_once_of_two_card_apis(
     sent = watched(server, monkeypatch)
     outboxes = [Outbox(centrifugo), Outbox(centrifugo)]
     async with running(*(run for box in outboxes for run in (box.run, Orders(redis, box).run))):
-        while (await redis.pubsub_numsub("callcard:push:control"))[0][1] < 2:  # noqa: ASYNC110
+        while (await redis.pubsub_numsub(CONTROL_CHANNEL))[0][1] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         now = datetime.now(UTC)
         await disconnect(redis, "101", SIGNED_OUT, now)
