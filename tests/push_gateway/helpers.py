@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import orjson
 import uvicorn
 import websockets
@@ -15,6 +16,7 @@ import websockets
 from push_gateway.app import push_gateway
 from push_gateway.websocket import WebSocketDoor
 from shared.contracts.card import Card
+from shared.push import PushPublisher
 from shared.security import issue_token
 from shared.settings import Settings
 from shared.websocket import WebSocketProtocol
@@ -149,3 +151,15 @@ async def running_gateway(redis_url: str, **settings: Any) -> AsyncIterator[Runn
             await app.state.drain()
             server.should_exit = True
             await task
+
+
+async def publish_until_slow(gateway: Running, publisher: PushPublisher) -> None:
+    """More to 101 than anybody can keep who does not read, until the gateway has closed the connection as slow."""
+    big = b'{"type":"notice","text":"%s"}' % (b"x" * 200_000)
+    async with httpx.AsyncClient() as http, asyncio.timeout(20):
+        while (
+            'callcard_push_closes_total{code="3008"} 1.0'
+            not in (await http.get(f"{gateway.http}/metrics")).text
+        ):
+            for _ in range(5):
+                await publisher.publish("agent:101", big)

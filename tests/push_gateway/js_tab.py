@@ -13,6 +13,8 @@ from typing import Any
 JS = Path(__file__).parent / "js"
 # What centrifuge-js and ws are tested with.
 NODE_MAJOR = 20
+# What the client was told is in its line.
+LONGEST_LINE = 1 << 20
 
 
 def install(cache: Path) -> str:
@@ -71,7 +73,10 @@ class Tab:
 async def js_tab(node: str, *urls: str, script: str = "client.mjs") -> AsyncIterator[Tab]:
     """A client; `urls`: see the script."""
     process = await asyncio.create_subprocess_exec(
-        node, str(JS / script), *urls, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        *(node, str(JS / script), *urls),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        limit=LONGEST_LINE,
     )
     try:
         yield Tab(process)

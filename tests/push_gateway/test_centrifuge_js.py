@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from shared.push import PushPublisher, bus_name
 from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
-from tests.push_gateway.helpers import SECRET, Running, make_card, token
+from tests.push_gateway.helpers import SECRET, Running, make_card, publish_until_slow, token
 from tests.push_gateway.js_tab import js_tab
 
 
@@ -83,6 +83,22 @@ async def test_drain_and_the_way_back(node: str, gateway: Running) -> None:
         await tab.next("connected")
         await gateway.app.state.drain()
         assert (await tab.next("connecting"))["code"] == 3001
+
+
+async def test_who_stops_reading_is_closed_as_slow_and_comes_back_with_the_cards(
+    node: str, gateway: Running, publisher: PushPublisher
+) -> None:
+    async with js_tab(node, gateway.url) as tab:
+        tab.order("connect", token=token())
+        await tab.next("connecting")
+        await tab.next("connected")
+        tab.order("look away")
+        await tab.next("looks away")
+        await publisher.publish_card(make_card(rev=7))
+        await publish_until_slow(gateway, publisher)
+        tab.order("look back")
+        assert (await tab.next("connecting"))["code"] == 3008
+        assert [card["rev"] for card in (await tab.next("connected"))["data"]["cards"]] == [7]
 
 
 async def test_presence_history_and_other_tabs(node: str, gateway: Running, publisher: PushPublisher) -> None:

@@ -14,6 +14,7 @@ from centrifuge import (
     DisconnectedContext,
     ErrorContext,
     ReplyError,
+    ServerJoinContext,
     ServerPublicationContext,
     ServerSubscribedContext,
 )
@@ -21,7 +22,7 @@ from centrifuge import (
 from services.embedded import EmbeddedValkey
 from shared.bus import connect_redis
 from shared.push import PushPublisher
-from tests.push_gateway.helpers import SECRET, Running, make_card, token
+from tests.push_gateway.helpers import SECRET, Running, make_card, publish_until_slow, token
 
 
 class Tab(ClientEventHandler):
@@ -71,6 +72,9 @@ class Tab(ClientEventHandler):
 
     async def on_publication(self, ctx: ServerPublicationContext) -> None:
         self._events.put_nowait(("publication", ctx))
+
+    async def on_join(self, ctx: ServerJoinContext) -> None:
+        self._events.put_nowait(("join", ctx))
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +138,36 @@ async def test_an_expired_token_is_replaced_and_a_forged_one_is_the_end(gateway:
         await agent.next("connected")
     async with tab(gateway, token=token(secret=SECRET + "x")) as stranger:
         assert (await stranger.next("disconnected")).code == 3500
+
+
+async def test_who_stops_reading_is_closed_as_slow_and_comes_back_with_the_cards(
+    gateway: Running, publisher: PushPublisher
+) -> None:
+    async with tab(gateway) as agent:
+        await agent.next("connecting")
+        await agent.next("connected")
+        transport = agent.client._conn.transport
+        transport.pause_reading()
+        await publisher.publish_card(make_card(rev=7))
+        await publish_until_slow(gateway, publisher)
+        transport.resume_reading()
+        assert (await agent.next("connecting")).code == 3008
+        assert [card["rev"] for card in (await agent.next("connected")).data["cards"]] == [7]
+
+
+async def test_presence_and_other_tabs(gateway: Running) -> None:
+    async with tab(gateway) as agent, tab(gateway) as other:
+        own = (await agent.next("connected")).client
+        its = (await other.next("connected")).client
+        joined = await agent.next("join")
+        assert (joined.channel, joined.info.client, joined.info.user) == (
+            "agent:101",
+            its,
+            "101",
+        )
+        assert set((await agent.client.presence("agent:101")).clients) == {own, its}
+        stats = await agent.client.presence_stats("agent:101")
+        assert (stats.num_clients, stats.num_users) == (2, 1)
 
 
 async def test_a_colleagues_channel_is_refused(gateway: Running) -> None:

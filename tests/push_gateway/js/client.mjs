@@ -2,7 +2,8 @@
 //   node client.mjs WEBSOCKET_URL                             the WebSocket alone
 //   node client.mjs WEBSOCKET_URL STREAM_URL EMULATION_URL    HTTP streaming where the WebSocket is refused
 // Orders: {"do":"connect","token":…} {"do":"token","token":…} (the next getToken answers with it) {"do":"kill"} (cut
-// the connection) {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"presence","channel":…}
+// the connection) {"do":"look away"} {"do":"look back"} (stop reading the WebSocket, and go on)
+// {"do":"rpc","method":…,"data":…} {"do":"subscribe","channel":…} {"do":"presence","channel":…}
 // {"do":"history","channel":…,"options":…}
 import { createInterface } from "node:readline";
 import { Centrifuge } from "centrifuge";
@@ -71,6 +72,11 @@ const orders = {
     network.abort();
     network = new AbortController();
   },
+  "look away": () => {
+    socket.pause();
+    say("looks away");
+  },
+  "look back": () => socket.resume(),
   rpc: async ({ method, data }) => say("rpc", { result: (await client.rpc(method, data)).data }),
   presence: async ({ channel }) =>
     say("presence", { clients: (await client.presence(channel)).clients, stats: await client.presenceStats(channel) }),
