@@ -39,10 +39,13 @@ CHANNELS = {
     ),
     "line": PushChannel(
         "line:{name}",
-        "The board of a line: for supervisors, and for members whose token names it in `channels`.",
+        "The board of a line: for supervisors, and for members whose token names it in `channels`. Callcard itself "
+        "publishes nothing here yet.",
         {},
     ),
-    "notices": PushChannel(NOTICES, "Everybody may subscribe.", {}),
+    "notices": PushChannel(
+        NOTICES, "Everybody may subscribe. Callcard itself publishes nothing here yet.", {}
+    ),
 }
 
 _PARAMETERS = {"login": "login of the agent", "name": "name of the line, as the PBX names the queue"}
