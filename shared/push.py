@@ -27,7 +27,7 @@ from typing import Any, Protocol, Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.cluster import incarnation
+from shared.cluster import ClusterRedis, incarnation
 from shared.cluster_link import link_to
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
@@ -246,7 +246,7 @@ class DeskReader:
             keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, at.epoch, at.offset]
         )
         # Asked after the read: a rebuild in between is then heard live, as a new epoch.
-        complete = not _has_desk(channel) or bool(await self._redis.exists(_DESK_WHOLE))
+        complete = not _has_desk(channel) or await self._desks_are_whole()
         cards = sorted(zip(desk[::2], desk[1::2], strict=True))
         return ChannelState(
             Position(epoch.decode(), offset),
@@ -255,6 +255,15 @@ class DeskReader:
             _entries(entries),
             complete,
         )
+
+    async def _desks_are_whole(self) -> bool:
+        try:
+            return bool(await self._redis.exists(_DESK_WHOLE))
+        except (RedisError, OSError):
+            if not isinstance(self._redis, ClusterRedis):
+                raise
+            # Another node is away than the one that has this desk; when it is back, all desks are written anew.
+            return True
 
     async def history(
         self, channel: str, since: int | None, limit: int, *, reverse: bool = False

@@ -28,10 +28,13 @@ async def client(cluster: ValkeyCluster) -> AsyncIterator[Redis]:
     await redis.aclose()
 
 
-async def moved(cluster: ValkeyCluster, key: str, to: Node) -> None:
+async def moved(cluster: ValkeyCluster, key: str, home: Node, to: Node) -> None:
     """Give the slot of this key, which holds nothing, to another master."""
     slot, name = key_slot(key.encode()), await to.id()
-    for node in (to, *cluster.nodes[1:3], await cluster.master()):
+    # Having imported it, the new owner takes a higher epoch: else nodes that have not heard yet may take it back.
+    await to.say("CLUSTER", "SETSLOT", slot, "IMPORTING", await home.id())
+    await home.say("CLUSTER", "SETSLOT", slot, "MIGRATING", name)
+    for node in (to, home, await cluster.master()):
         await node.say("CLUSTER", "SETSLOT", slot, "NODE", name)
 
 
@@ -68,7 +71,7 @@ async def test_a_slot_that_went_elsewhere_is_followed(cluster: ValkeyCluster) ->
     link = link_to(clients[0])
     assert [await link.call("INCR", key), *[await client.incr(key) for client in clients[1:]]] == [1, 2, 3]
     await home.say("DEL", key)
-    await moved(cluster, key, other)
+    await moved(cluster, key, home, other)
     try:
         assert await link.call_all([("INCR", key), ("SET", agent_channel(next(logins_at(0))), 1)]) == [
             1,
@@ -82,7 +85,7 @@ async def test_a_slot_that_went_elsewhere_is_followed(cluster: ValkeyCluster) ->
             assert await both.execute() == [3, True]
     finally:
         await other.say("DEL", key)
-        await moved(cluster, key, home)
+        await moved(cluster, key, other, home)
         for client in clients:
             await client.aclose()
 
@@ -152,6 +155,8 @@ async def test_a_killed_master_costs_nobody_else_and_its_replica_is_found(
             assert taken is None
             here = [Moved(agent_channel(card.agent), False, [("tab", card.agent)]) for card in (gone, there)]
             assert await Presence(client).tell(here) == [here[0]]
+            state = await DeskReader(client).read(agent_channel(there.agent))
+            assert (state.cards, state.complete) == ((there.to_json(),), True)
             assert await begun.get() is True
 
             async def told() -> bool:
