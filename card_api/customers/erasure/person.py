@@ -60,6 +60,14 @@ _CALLS = text(
     """
 ).bindparams(_IDS, bindparam("numbers", type_=ARRAY(Text)))
 
+# What was told of a record before it was deleted. Others may have had the number once, and are still there: not theirs.
+_DELETED = text(
+    """
+    select distinct cast(d.subject as uuid) from webhook_deliveries d
+    where d.type in ('customer.created', 'customer.changed') and strpos(cast(d.payload as text), :quoted) > 0
+    and not exists (select from customers c where cast(c.id as text) = d.subject)
+    """
+).bindparams(bindparam("quoted", type_=Text))
 _OWNER = text("select customer_id from customer_phones where e164 = :number limit 1")
 
 _GROUP = text(
@@ -85,8 +93,9 @@ async def owner_of(connection: AsyncConnection, number: str) -> UUID | None:
 
 async def find_stranger(connection: AsyncConnection, number: str) -> Person:
     """Whoever called from a number (E.164) that no customer has: they never were one, or were deleted."""
-    found = await connection.execute(_CALLS, {"ids": [], "numbers": [number]})
-    return Person(uuid4(), (), (), (number,), (), tuple(sorted(found.scalars())))
+    calls = (await connection.execute(_CALLS, {"ids": [], "numbers": [number]})).scalars().all()
+    deleted = (await connection.execute(_DELETED, {"quoted": f'"{number}"'})).scalars().all()
+    return Person(uuid4(), tuple(sorted(deleted)), (), (number,), (), tuple(sorted(calls)))
 
 
 async def find_person(connection: AsyncConnection, id_: UUID, ids: Sequence[UUID]) -> Person:

@@ -252,6 +252,20 @@ class TestErase:
             "insert into notes (call_id, text, author_kind, author) values ('main-1', 'x', 'agent', '101')",
         )
         await crm.put(f"/api/v1/do-not-call/{NUMBER}", json={"reason": "asked"})
+        other = (await made(crm, external_id="C-4", name="Other", phones=[OTHER_NUMBER]))["id"]
+        [(hook,)] = await run(
+            engine,
+            "insert into webhooks (name, url, events) values ('h', 'https://x', '{call.ended}') returning id",
+        )
+        for one, payload in ((id_, {"name": NAME, "e164": NUMBER}), (other, {"once": [NUMBER]})):
+            await run(
+                engine,
+                "insert into webhook_deliveries (webhook_id, event_id, type, subject, payload) values "
+                "(:hook, gen_random_uuid(), 'customer.changed', :subject, cast(:payload as jsonb))",
+                hook=hook,
+                subject=one,
+                payload=json.dumps(payload),
+            )
         given = {"number": "8 (900) 111-22-33"}
         theirs = await admin.post("/api/v1/erase", json=given)
         assert_problem(theirs, 409, "conflict")
@@ -262,8 +276,9 @@ class TestErase:
         assert answer.status_code == 200, answer.text
         removed = answer.json()["removed"]
         assert (removed["calls"], removed["notes"], removed["do_not_call"]) == (1, 1, 1)
-        assert await places_of(engine, NUMBER) == {}
-        assert list(await places_of(engine, OTHER_NUMBER)) == ["calls"]
+        assert await places_of(engine, NAME) == {}
+        assert await places_of(engine, NUMBER) == {"webhook_deliveries": 1}, "what was told of the other one"
+        assert (await crm.get(f"{CUSTOMERS}/{other}")).status_code == 200
         assert len(await run(engine, "select 1 from audit_log where action = 'number.erased'")) == 1
         assert_problem(await admin.post("/api/v1/erase", json={"number": "101"}), 422, "invalid")
 
