@@ -19,6 +19,7 @@ from shared.bus import connect_redis
 from shared.db import create_engine
 from tests.clusters import ValkeyCluster
 from tests.databases import Databases
+from tests.validators import RememberedValidators
 
 TRACES = Path(__file__).parent / "traces" / "22"
 PASSWORD = "correct horse"
@@ -45,6 +46,13 @@ def _hasty_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         hasty = partial(Argon2Hasher, time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr("shared.security.Argon2Hasher", hasty)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_validators() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastapi._compat.v2.TypeAdapter", RememberedValidators())
         yield
 
 
