@@ -125,10 +125,9 @@ class TestBook:
         assert [r.call_id for r in book.to_judge(at(99), 9)] == ["main-2"]
 
     def test_while_postgresql_is_away_for_long_the_oldest_are_given_up(self) -> None:
-        book = RingBook()
+        book, one = RingBook(), card()
         for n in range(ROOM + 3):
-            one = card().model_copy(update={"call_id": f"main-{n}"})
-            book.pushed(one, at(1))
+            book.pushed(one.model_copy(update={"call_id": f"main-{n}"}), at(1))
         assert book.lost == 3
         assert book.take_unsaved(1)[0].call_id == "main-3"
         assert len(book.take_unsaved(2 * ROOM)) == ROOM - 1
