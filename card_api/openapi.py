@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from card_api.auth.access import KEY_WAYS
 from shared.errors import (
     PROBLEM_JSON,
     ProblemDocument,
@@ -15,16 +16,24 @@ from shared.errors import (
 
 
 def tidy_openapi(app: FastAPI) -> None:
-    """Add what `problem_responses` refers to, and what is answered before a route has its turn; where a problem is
-    answered, plain JSON is not."""
+    """Add what `problem_responses` refers to, what is answered before a route has its turn, and the other way to send
+    a key; where a problem is answered, plain JSON is not."""
     made = app.openapi
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
 
     def openapi() -> dict[str, Any]:
         document = made()
-        document.setdefault("components", {}).setdefault("schemas", {})["ProblemDocument"] = problem
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["ProblemDocument"] = problem
+        components.setdefault("securitySchemes", {}).update(
+            {
+                way.scheme_name: way.model.model_dump(mode="json", by_alias=True, exclude_none=True)
+                for way in KEY_WAYS
+            }
+        )
         for item in document["paths"].values():
             for operation in item.values():
+                _send_keys_either_way(operation)
                 responses = operation["responses"]
                 for status, response in _before_the_route(operation).items():
                     responses.setdefault(str(status), response)
@@ -36,6 +45,14 @@ def tidy_openapi(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _send_keys_either_way(operation: dict[str, Any]) -> None:
+    """FastAPI knows of one scheme a dependency; `Access.scope` is one that takes both."""
+    ways: list[dict[str, list[str]]] = operation.get("security", [])
+    first, second = ({way.scheme_name: list[str]()} for way in KEY_WAYS)
+    if first in ways and second not in ways:
+        ways.insert(ways.index(first) + 1, second)
 
 
 def _before_the_route(operation: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
