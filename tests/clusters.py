@@ -135,6 +135,18 @@ class ValkeyCluster:
         await replica.say("CLUSTER", "FAILOVER")
         await until(lambda: _is(replica, "master"))
 
+    async def move_slot(self, key: str, home: Node, to: Node) -> None:
+        """The slot of this key, with all that is in it, goes from one master to another."""
+        slot, name = key_slot(key.encode()), await to.id()
+        # Having imported it, the new owner takes a higher epoch: else nodes that have not heard yet may take it back.
+        await to.say("CLUSTER", "SETSLOT", slot, "IMPORTING", await home.id())
+        await home.say("CLUSTER", "SETSLOT", slot, "MIGRATING", name)
+        while keys := await home.say("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            await home.say("MIGRATE", "127.0.0.1", to.port, keys[0], 0, 5000)
+        masters = [node for node in self.nodes if await node.role() == "master"]
+        for node in (to, home, *masters):
+            await node.say("CLUSTER", "SETSLOT", slot, "NODE", name)
+
     async def empty(self) -> None:
         for node in (await self.master(), *self.nodes[1:MASTERS]):
             await node.say("FLUSHALL")
