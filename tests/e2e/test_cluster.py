@@ -4,18 +4,24 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
+from redis.crc import key_slot
 
+from card_api.calls.consumer import DEAD_STREAM
+from card_api.ingest.store import TOLD, TOLD_DUE
 from services.runtime import Target
 from services.simulator.config import FULL_ACCOUNT
 from services.simulator.simulator import SimCall, Simulator
-from shared.bus import connect_redis
+from shared import bus
 from shared.contracts.call import CallEndReason
 from shared.contracts.card import Card, CardState
-from shared.push import DeskReader, agent_channel
+from shared.floor import floor_channel, floor_phones_key, floor_queues_key
+from shared.presence import left_key, presence_key
+from shared.push import DeskReader, agent_channel, bus_name
 from shared.settings import PbxSettings
 from tests.clusters import ValkeyCluster, until
-from tests.e2e.conftest import CLIENT, CLIENT_NAME
+from tests.e2e.conftest import CLIENT, CLIENT_NAME, link
 from tests.e2e.stack import Stack, Tab, product
 
 # The channel of 101 is at the master that has a replica; 102 and the calls themselves are at another.
@@ -24,6 +30,22 @@ MOVED, STAYS = "101", "102"
 
 def of(call: SimCall, *states: CardState) -> Callable[[Card], bool]:
     return lambda card: card.call_id == f"main-{call.uniqueid}" and card.state in states
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            *(bus.CALLS_STREAM, bus.lease_key("a"), bus.fence_key("b"), bus.open_calls_key("c")),
+            *(bus.ended_calls_key("d"), bus.pbx_status_key("e"), DEAD_STREAM, TOLD, TOLD_DUE),
+            *(floor_queues_key("f"), floor_phones_key("g"), floor_channel("h")),
+        ],
+        [bus.AGENT_PHONES, bus.AGENT_PHONES_CHANGED],
+        [bus_name("agent:1"), presence_key("agent:1"), left_key("agent:1")],
+    ],
+)
+def test_what_is_written_or_said_in_one_step_is_in_one_slot(names: list[str]) -> None:
+    assert len({key_slot(name.encode()) for name in names}) == 1
 
 
 async def test_calls_go_on_through_a_planned_fail_over_and_through_a_killed_master(
@@ -46,11 +68,12 @@ async def test_calls_go_on_through_a_planned_fail_over_and_through_a_killed_mast
         tabs = [await one.tab(MOVED), await tab_at(two, MOVED, await one.token(MOVED))]
         other = await tab_at(two, STAYS, await one.token(STAYS))
         opened.push_async_callback(close, *tabs, other)
+        await link(one, "up")  # as a supervisor's page asks
 
         planned = await pbx.place("direct_did", caller=CLIENT, agent=MOVED, pace="manual")
         for tab in tabs:
             assert (await tab.card(of(planned, CardState.RINGING))).caller.name == CLIENT_NAME
-        redis = connect_redis(cluster.url)
+        redis = bus.connect_redis(cluster.url)
         opened.push_async_callback(redis.aclose)
         reader = DeskReader(redis)
         before = (await reader.read(agent_channel(MOVED))).position.epoch
