@@ -1,9 +1,9 @@
 """Five thousand tabs on one gateway: how long a card takes, what a tab costs, how fast a board reaches everybody.
 
 Each figure is taken beside something of the same machine in the same run, in turns: a bare uvicorn WebSocket that only
-echoes, a server that only writes frames built before, and socket.io (npm, where Node is). A card is 3 kB. Ours and
-socket.io get it through the same Valkey; the echo gets it from the tab itself, has neither publisher nor broker, and is
-what nobody can reach.
+echoes, a server that only writes frames built before, socket.io (npm, where Node is), and Centrifugo (where its command
+is). A card is 3 kB. Ours, socket.io and Centrifugo get it through the same Valkey; the echo gets it from the tab
+itself, has neither publisher nor broker, and is what nobody can reach.
 
     python -m bench.push --tabs 1000
 """
@@ -18,7 +18,7 @@ from time import monotonic_ns
 
 from redis.asyncio import Redis
 
-from bench.push_servers import Server, card_of, echo, gateway, raw, run, socketio
+from bench.push_servers import Server, card_of, centrifugo, echo, gateway, raw, run, socketio
 from bench.table import Row, percentile, show
 from services.embedded import EmbeddedValkey
 
@@ -195,8 +195,8 @@ def _say(what: str) -> None:
     print(f"  … {what}", file=sys.stderr, flush=True)
 
 
-async def beside_socketio(ours: Server, other: Server, kb: float, numbers: Numbers) -> list[Row]:
-    """Shown, not judged: it does less (nothing is kept, nothing recovered), so slower than it would be no surprise."""
+async def beside(ours: Server, other: Server, kb: float, numbers: Numbers) -> list[Row]:
+    """Shown, not judged: socket.io does less (nothing is kept, nothing recovered), Centrifugo is Go on all cores."""
     its_kb = await other.open(len(ours.tabs))
     here, there = await _turns(ours, other, numbers)
     rows = [Row("memory of a tab", f"{kb:.1f} kB", f"{other.name}: {its_kb:.1f} kB", kb / its_kb, "", True)]
@@ -233,11 +233,13 @@ async def measure(tabs: int, folder: Path, valkey: EmbeddedValkey) -> list[Row]:
             await frames.open(tabs)
             rows.append(await beside_raw(ours, frames))
             await frames.close()
-            other = await socketio(redis, valkey.url, folder)
-            if other is not None:
-                _say("the same, beside socket.io")
-                servers.append(other)
-                rows += await beside_socketio(ours, other, kb, numbers)
+            for start in (socketio, centrifugo):
+                other = await start(redis, valkey.url, folder)
+                if other is not None:
+                    _say(f"the same, beside {other.name}")
+                    servers.append(other)
+                    rows += await beside(ours, other, kb, numbers)
+                    await other.close()
         finally:
             for server in servers:
                 await server.close()

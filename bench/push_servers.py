@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,12 @@ import uvloop
 from redis.asyncio import Redis
 
 from bench.tab import Tab, Tally, open_tab, until_ready
+from card_api.centrifugo.client import Centrifugo, publish
 from services.desk.build import BuildError, find_node
 from services.embedded import EmbeddedValkey
 from services.embedded.process import free_port
 from shared.contracts.card import Card
-from shared.push import PushPublisher
+from shared.push import PushPublisher, agent_channel
 from shared.security import issue_token
 
 T = TypeVar("T")
@@ -30,6 +32,8 @@ T = TypeVar("T")
 SECRET = "a secret of the benchmark, 32 characters"
 LINE = "line:bench"
 _SOCKETIO = Path(__file__).parent / "socketio"
+# Where `make centrifugo` builds it.
+_TOOLS = Path(__file__).parents[1] / ".tools"
 # Opened at the same time; more than the listen queue of a server would only be refused.
 _AT_ONCE = 50
 _ID = re.compile(rb'"call_id":"b-([0-9]+)"')
@@ -87,7 +91,7 @@ def card_of(tab: int, number: int) -> Card:
 @dataclass
 class Server:
     """`hello(tab)`: what a tab says first; `push(tab, card)`: send the tab its card; `broadcast()`: the board to
-    everybody. One without `push` or `broadcast` is not measured in it."""
+    everybody. One without `push` or `broadcast` is not measured in it. `hang_up()`: of who tells it."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -97,6 +101,7 @@ class Server:
     ready_when: bytes
     push: Callable[[int, Card], Awaitable[None]] | None = None
     broadcast: Callable[[], Awaitable[None]] | None = None
+    hang_up: Callable[[], Awaitable[None]] | None = None
     tabs: list[Tab] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     board: Tally = field(default_factory=lambda: Tally(BOARD_MARK))
@@ -135,6 +140,8 @@ class Server:
     async def close(self) -> None:
         for tab in self.tabs:
             tab.close()
+        if self.hang_up is not None:
+            await self.hang_up()
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
@@ -231,6 +238,53 @@ async def socketio(redis: Redis, redis_url: str, folder: Path) -> Server | None:
 
     path = "/socket.io/?EIO=4&transport=websocket"
     return Server("socket.io", process, port, path, hello, b'40{"sid"', push, broadcast)
+
+
+async def centrifugo(redis: Redis, redis_url: str, folder: Path) -> Server | None:
+    """A Centrifugo on the same Redis, told as the card API tells it; None where the command is not (`make centrifugo`).
+
+    The tabs have tokens of its own that name their channels: so there is no card API to ask at the connect.
+    """
+    command = shutil.which("centrifugo") or shutil.which("centrifugo", path=_TOOLS)
+    if command is None:
+        print("Centrifugo is NOT measured: no command centrifugo (make centrifugo)", file=sys.stderr)
+        return None
+    port = free_port()
+    kept = {"history_size": 128, "history_ttl": "600s", "force_recovery": True, "force_positioning": True}
+    config = folder / "centrifugo.json"
+    config.write_bytes(
+        orjson.dumps(
+            {
+                "http_server": {"address": "127.0.0.1", "port": port},
+                "http_api": {"key": SECRET},
+                "log": {"level": "error"},
+                "client": {"token": {"hmac_secret_key": SECRET}},
+                "engine": {"type": "redis", "redis": {"address": redis_url}},
+                "channel": {"namespaces": [{"name": "agent", **kept}, {"name": "line", **kept}]},
+            }
+        )
+    )
+    process = await start(folder / "centrifugo.log", command, "--config", str(config))
+    told = Centrifugo(f"http://127.0.0.1:{port}", SECRET)
+
+    async def publish_to(channel: str, data: bytes) -> None:
+        (refusal,) = await told.send([publish(channel, data)])
+        if refusal is not None:
+            raise SystemExit(f"Centrifugo refuses a publication: {refusal}")
+
+    async def push(tab: int, card: Card) -> None:
+        await publish_to(agent_channel(login_of(tab)), b'{"type":"card","card":' + card.to_json() + b"}")
+
+    async def broadcast() -> None:
+        await publish_to(LINE, BOARD)
+
+    def hello(tab: int) -> bytes:
+        channels = [agent_channel(login_of(tab)), LINE]
+        token = issue_token(SECRET, login_of(tab), "agent", datetime.now(UTC), timedelta(hours=1), channels)
+        return orjson.dumps({"id": 1, "connect": {"token": token}})
+
+    path = "/connection/websocket"
+    return Server("Centrifugo", process, port, path, hello, b'"connect":{', push, broadcast, told.close)
 
 
 def run(
