@@ -56,13 +56,16 @@ class ClusterBus:
 
     async def run(self) -> None:
         """Keep a link to each master; never returns."""
+        known_away = False
         try:
             while True:
                 try:
                     self._settle(await self._cluster.refresh())
+                    known_away = False
                 except BUS_FAILURES as error:
-                    if self._slots is None:
-                        self._log.warning("no node of the Redis Cluster answers yet", error=str(error))
+                    if not known_away:
+                        self._log.warning("the Redis Cluster does not say who has what", error=str(error))
+                    known_away = True
                 except Exception:
                     # A mistake of ours must not leave every tab deaf.
                     self._log.exception("the links to the Redis Cluster could not be put right")
