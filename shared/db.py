@@ -30,23 +30,14 @@ def server_settings() -> dict[str, str]:
     }
 
 
-async def create_ring_pool(engine: AsyncEngine, size: int) -> "asyncpg.Pool[asyncpg.Record]":
-    """asyncpg's own pool to the engine's database, for single statements that leave nothing behind on a connection:
-    nothing is reset when one is given back. Connects when it is used."""
-
-    async def leave_as_it_is(_: object) -> None: ...
-
+async def connect(engine: AsyncEngine) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection of asyncpg's own to the engine's database, for one statement again and again."""
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return await asyncpg.create_pool(
+    return await asyncpg.connect(
         url,
-        min_size=0,
-        max_size=size,
-        # A line that is quiet at night still answers the first caller of the morning at once.
-        max_inactive_connection_lifetime=0,
-        # Nor is a statement forgotten: to plan the look-up anew costs that caller ten times the look-up.
+        # To plan the look-up anew costs the first caller of the morning ten times the look-up.
         max_cached_statement_lifetime=0,
         timeout=CONNECT_SECONDS,
-        reset=leave_as_it_is,
         server_settings=server_settings(),
     )
 

@@ -1,13 +1,15 @@
 """The one statement that finds a caller."""
 
-import asyncpg
+from functools import partial
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from card_api.customers.notes import AUTHOR, LOGIN
 from card_api.identities.models import VERSION
+from card_api.lookup.connections import Connections
 from card_api.lookup.merging import with_merged_records
 from card_api.lookup.schemas import PURPOSES, Found, Question
-from shared.db import create_ring_pool
+from shared.db import connect
 
 # Look-ups at the same moment; each takes a third of a millisecond, so this is a thousand callers a second.
 _CONNECTIONS = 4
@@ -164,27 +166,22 @@ FIND = f"""
 class LookupRepository:
     """Reads customers by number, over connections of its own. Raises one of `DATABASE_ERRORS` when PostgreSQL is away.
 
-    The one statement on the way of a ring goes to asyncpg directly, through a pool that runs nothing when a connection
-    is given back: SQLAlchemy's checkout, compilation and check-in cost three times the look-up (`make bench`).
+    The one statement on the way of a ring goes to asyncpg directly: SQLAlchemy's checkout, compilation and check-in
+    cost three times the look-up (`make bench`).
     """
 
     def __init__(self, engine: AsyncEngine, connections: int = _CONNECTIONS) -> None:
-        self._engine = engine
         self.connections = connections
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connections = Connections(partial(connect, engine), connections, _STATEMENT_SECONDS)
 
     async def find(self, question: Question) -> Found:
         """Everybody who has this number or account, or was named in this call, and the last calls."""
-        if self._pool is None:
-            self._pool = await create_ring_pool(self._engine, self.connections)
-        answer = await self._pool.fetchval(FIND, *map(_bindable, question), timeout=_STATEMENT_SECONDS)
+        answer = await self._connections.fetchval(FIND, *map(_bindable, question))
         return with_merged_records(Found.model_validate_json(answer))
 
     async def close(self) -> None:
         """Give the connections back to PostgreSQL."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        self._connections.close()
 
 
 def _bindable(text: str | None) -> str | None:

@@ -27,6 +27,7 @@ from shared.phone import MAX_RAW, NumberKind, kind, normalise
 _LONGEST_ACCOUNT = 200
 
 _NOBODY = Question(None)
+_ANSWER = TypeAdapter(LookupAnswer)
 _SOURCES = TypeAdapter(list[Source])
 
 _NUMBER = Query(
@@ -88,7 +89,7 @@ def lookup_router(
         told = {name: value for name, value in detail.items() if value is not None}
         # Before the answer: what cannot be written down must not be told.
         audit.note(AuditEntry(now(), "api_key", key.prefix, "lookup", answer.number, told))
-        found = answer.model_dump_json(exclude={"sources"}).encode()
+        found = _ANSWER.dump_json(answer, exclude={"sources"})
         # Over what was found, without how long it took.
         etag = f'"{hashlib.sha256(found).hexdigest()[:32]}"'
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
