@@ -74,21 +74,30 @@ class ClusterRedis(Redis):
             return slots
 
     async def _ask(self, knows: Address | None) -> Slots:
-        """Those that failed last are asked last."""
-        known = [*(self._slots.masters if self._slots else ()), *self._nodes]
-        random.shuffle(known)
-        if knows is not None:
-            known.insert(0, knows)
+        """Masters first, and those that failed last of all. A node that does not see the cluster as it should be is
+        believed only if there is no other: it may be the one that is cut off, and say what was."""
+        masters = list(self._slots.masters) if self._slots else []
+        random.shuffle(masters)
+        known = dict.fromkeys([*([knows] if knows else ()), *masters, *self._nodes])
+        second_best: Slots | None = None
         last: Exception | None = None
-        for address in sorted(dict.fromkeys(known), key=self._suspects.__contains__):
+        for address in sorted(known, key=self._suspects.__contains__):
             try:
                 async with asyncio.timeout(_ASK_SECONDS):
-                    # As two words: redis-py has a callback for the one that would have another shape.
+                    # As two words: redis-py has callbacks for the one that would have another shape.
+                    state = await _execute(self.node(address), "CLUSTER", "INFO")
                     answer = await _execute(self.node(address), "CLUSTER", "SLOTS")
-                return Slots.parse(answer, address)
             except (ResponseError, *NODE_FAILURES) as error:
                 last = error
                 self._suspects.add(address)
+                continue
+            self._suspects.discard(address)
+            slots = Slots.parse(answer, address)
+            if b"cluster_state:ok" in state:
+                return slots
+            second_best = second_best or slots
+        if second_best is not None:
+            return second_best
         if isinstance(last, ResponseError):
             raise last
         raise RedisConnectionError(f"no node of the Redis Cluster answers ({last})")

@@ -95,6 +95,16 @@ async def test_a_slot_that_is_on_its_way_is_asked_for_at_both_ends(
             await node.say("CLUSTER", "SETSLOT", slot, "STABLE")
 
 
+async def test_a_node_that_sees_the_cluster_broken_is_not_believed(
+    client: Redis, cluster: ValkeyCluster
+) -> None:
+    key, other = agent_channel(next(logins_at(1))), cluster.nodes[2]
+    # Until it hears of the owner again, in about a second.
+    await other.say("CLUSTER", "DELSLOTS", key_slot(key.encode()))
+    slots = await cast("ClusterRedis", client).refresh(("127.0.0.1", other.port))
+    assert slots.owner(key) == ("127.0.0.1", cluster.nodes[1].port)
+
+
 async def test_a_planned_fail_over_loses_nothing_and_has_the_desks_put_back(
     client: Redis, cluster: ValkeyCluster
 ) -> None:
