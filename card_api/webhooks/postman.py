@@ -33,6 +33,8 @@ HEARTBEAT = timedelta(seconds=30)
 _LOOK_AGAIN = timedelta(seconds=5)
 # A new hook's jobs are taken so soon.
 _KNOW_SECONDS = 1.0
+# By then it listens, after one round trip.
+_LISTENS_SECONDS = 1.0
 # PostgreSQL went away while a job was worked on.
 _AGAIN = timedelta(seconds=3)
 # At the end: time to hand back what is on its way, within the five seconds that Ctrl-C promises.
@@ -60,6 +62,15 @@ class _Queries(Queries):
             table=settings.queue_table,
         )
         await self.driver.notify(settings.channel, changed.model_dump_json())
+
+
+class _Manager(QueueManager):
+    """PgQueuer asks whether it hears PostgreSQL while it begins to listen. On a busy machine the first question is too
+    early now and then: nobody hears it, and ten seconds later everything begins anew."""
+
+    async def _run_periodic_health_check(self, interval: timedelta = timedelta(seconds=10)) -> None:
+        await asyncio.sleep(_LISTENS_SECONDS)
+        await super()._run_periodic_health_check(interval)
 
 
 class Postman:
@@ -119,7 +130,7 @@ class Postman:
             timeout=CONNECT_SECONDS,
             server_settings=server_settings(),
         ) as pool:
-            queue = QueueManager(_Queries.from_asyncpg_pool(pool))
+            queue = _Manager(_Queries.from_asyncpg_pool(pool))
             await self._know_hooks(queue)
             taking = asyncio.create_task(
                 queue.run(
