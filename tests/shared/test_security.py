@@ -56,7 +56,8 @@ def test_an_api_key_is_kept_as_a_hash() -> None:
 
 
 def test_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.security.Argon2Hasher", Argon2Hasher)  # as dear as the product's, not the tests'
+    # As dear as the product's, not the tests'.
+    monkeypatch.setattr("shared.security.Argon2Hasher", Argon2Hasher)
     passwords = Passwords()
     stored = passwords.hash("correct horse")
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$"), "RFC 9106, 4: where memory is scarce"
