@@ -185,16 +185,17 @@ class Book(Legs):
                 self.end_leg(call, leg, LegEndReason.UNKNOWN, at)
         if call.queue is not None and call.queue.left_at is None:
             self.leave_queue(call, call.queue, at)
+        half_known = call.blind_end or call.half_seen
         for transfer in call.transfers:
-            if transfer.outcome is None:
-                transfer.outcome = (
-                    TransferOutcome.UNKNOWN if call.blind_end else outcomes.transfer_outcome(call, transfer)
-                )
+            if transfer.outcome is None and half_known:
+                transfer.outcome = TransferOutcome.UNKNOWN
+            elif transfer.outcome is None:
+                transfer.outcome = outcomes.transfer_outcome(call, transfer)
         for hold in call.holds:
             hold.ended_at = hold.ended_at or at
         call.end_reason = outcomes.call_end_reason(call)
-        if call.blind_end and call.end_reason is CallEndReason.COMPLETED:
-            # It had been answered, but how it ended nobody saw.
+        if call.half_seen or (call.blind_end and call.end_reason is CallEndReason.COMPLETED):
+            # It had been answered, but how it ended nobody saw; or who was in it nobody knew.
             call.end_reason = CallEndReason.UNKNOWN
         call.missed = outcomes.is_missed(call)
         call.talking_to = None

@@ -32,6 +32,8 @@ class Ledger:
         self.ended = RecentIds()  # call_ids
         self.left_queues = LeftQueues()
         self.round = 0
+        # Has the PBX said what goes on since it was last out of sight?
+        self.in_sight = False
         self.touched: list[CallRecord] = []
 
     def note(self, call: CallRecord, change: str) -> None:

@@ -87,6 +87,8 @@ class Legs(Parties):
         """The phone rings or talks no longer."""
         if leg.ended_at is not None:
             return
+        if call.half_seen:
+            reason = LegEndReason.UNKNOWN
         leg.ended_at, leg.end_reason, leg.state = at, reason, LegState.ENDED
         if call.talking_to == leg.endpoint:
             call.talking_to = None

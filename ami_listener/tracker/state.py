@@ -197,6 +197,7 @@ class CallRecord:
     parked: Channel | None = None  # the channel that waits in a parking lot for somebody to fetch it
     merged: bool = False  # its conversation went on in another call
     blind_end: bool = False  # a resync found it gone
+    half_seen: bool = False  # passed on when nobody knew yet who was in it: see `transfers.in_sight`
     # the end
     ended_at: datetime | None = None
     end_reason: CallEndReason | None = None

@@ -120,6 +120,7 @@ class Tracker:
         """In place of `settle` where the PBX lets nobody list its channels: remembered calls end that no event has
         spoken of."""
         restore.settle(self._book, (), at, all_known=False)
+        self._book.in_sight = True
         self._book.hung_up.release()
         self._book.left_queues.release()
         return self._updates(at)
@@ -127,6 +128,7 @@ class Tracker:
     def lose_sight(self, at: datetime) -> list[CallUpdate]:
         """Call when the link is lost. Open calls have a gap from here on; how they go on is known by the next events
         and by `settle`. Called again before that, it says nothing new."""
+        self._book.in_sight = False
         blind.lose_sight(self._book, at)
         return self._updates(at)
 
@@ -147,6 +149,7 @@ class Tracker:
         if self._book.round == 0:
             self._book.round = 1
         resync.settle(self._book, snapshot, restarted, at)
+        self._book.in_sight = True
         self._book.hung_up.release()
         self._book.left_queues.release()
         return self._updates(at)

@@ -24,6 +24,7 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
     call = (customer or giver).call if customer or giver else None  # type: ignore[union-attr]
     if call is None:
         return
+    in_sight(book, call)
     by = endpoint_of(event.get("TransfererChannel", "")) or None
     if not (call.parked is not None and just_now(call, by, at)):
         record(book, call, TransferKind.BLIND, by, event.get("Extension"), None, None, at)
@@ -46,6 +47,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
         return
     call = _main(near.call, far.call)
     other = far.call if call is near.call else near.call
+    seen = in_sight(book, call, other)
     if other is not call:
         for channel in list(other.channels.values()):
             if channel not in givers:
@@ -64,7 +66,7 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
         by,
         _dialled(other, far, givers) or _target_number(event, call, leg),
         leg,
-        None if blonde else TransferOutcome.ANSWERED,
+        TransferOutcome.UNKNOWN if not seen else None if blonde else TransferOutcome.ANSWERED,
         at,
     )
     for giver in givers:
@@ -72,6 +74,16 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
             gave_away(book, call, giver, customer, at)
     if leg is not None and leg.talking and call.talking_to is None:
         call.talking_to = leg.endpoint
+
+
+def in_sight(book: Book, *calls: CallRecord) -> bool:
+    """Was it seen, or has the PBX said, who is in these calls? If not, and one is passed on or joined with another, we
+    can only guess which channel is whose; so nothing is told of why anything in them ends."""
+    if book.in_sight or not any(call.gap for call in calls):
+        return True
+    for call in calls:
+        call.half_seen = call.gap = True
+    return False
 
 
 def pickup(book: Book, event: AmiMessage, at: datetime) -> None:

@@ -1,6 +1,6 @@
 """What happens while the link is lost is not known afterwards: what is told of it is true, or `unknown`, with a gap."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +9,7 @@ from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls
 from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.tracker import Tracker
-from shared.contracts.call import Call, CallEndReason, LegEndReason, QueueOutcome
+from shared.contracts.call import Call, CallEndReason, LegEndReason, QueueOutcome, TransferOutcome
 from tests.ami_listener.tracker.recordings import NAMES, Timed, messages, rules, track
 
 # What a PBX does at once in answer to one act comes within this time; a link is cut in between as well as anywhere.
@@ -111,6 +111,39 @@ def test_a_resync_without_a_lost_link_leaves_no_gap() -> None:
         updates += tracker.settle(lists(events[:cut], events[cut - 1][0]), events[cut - 1][0])
         updates += track(events[cut:], tracker)
         assert {c.call_id: c.gap for c in final_calls(updates)} == dict.fromkeys(whole(events), False)
+
+
+@pytest.mark.parametrize("name", ["attended_transfer_refer", "attended_transfer_feature"])
+def test_a_transfer_before_the_pbx_has_said_who_is_where_is_no_guess(name: str) -> None:
+    """The listener has just come; the PBX was asked at `asked`, and its answer comes after the transfer."""
+    events = messages(name)
+    truth = whole(events)
+    passed_on = next(
+        at for at, (_, m) in enumerate(events) if m.event in ("AttendedTransfer", "BlindTransfer")
+    )
+    for asked in range(1, passed_on):
+        for answered in (passed_on + 1, passed_on + 6):
+            tracker, then = Tracker("pbx", rules()), events[answered - 1][0]
+            tracker.begin_resync(events[asked - 1][0])
+            updates = list(track(events[asked:answered], tracker))
+            updates += tracker.settle(lists(events[:asked], events[asked - 1][0]), then)
+            updates += track(events[answered:], tracker)
+            for call in final_calls(updates):
+                if call.ended_at is not None and call.call_id in truth:
+                    assert list(false(call, truth[call.call_id])) == [], f"{asked}..{answered}"
+
+
+def false(call: Call, was: Call) -> Iterator[str]:
+    """What is told of how things ended, and was not so."""
+    ends = {leg.channel: leg.end_reason for leg in was.legs}
+    for leg in call.legs:
+        if leg.end_reason not in (LegEndReason.UNKNOWN, ends.get(leg.channel)):
+            yield f"{leg.channel} {leg.end_reason}"
+    outcomes = {(transfer.by, transfer.to, transfer.outcome) for transfer in was.transfers}
+    for transfer in call.transfers:
+        told = (transfer.by, transfer.to, transfer.outcome)
+        if transfer.outcome is not TransferOutcome.UNKNOWN and told not in outcomes:
+            yield str(told)
 
 
 @pytest.mark.parametrize("name", NAMES)
