@@ -1,8 +1,12 @@
 """The OpenAPI document as it is served."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from card_api.auth.access import KEY_WAYS
 from shared.errors import (
@@ -17,10 +21,15 @@ from shared.errors import (
 
 def tidy_openapi(app: FastAPI) -> None:
     """Add what `problem_responses` refers to, what is answered before a route has its turn, and the other way to send
-    a key; where a problem is answered, plain JSON is not."""
+    a key; where a problem is answered, plain JSON is not.
+
+    It is made when somebody asks for it first, once, and beside the event loop: it takes most of a second, and no ring
+    waits for that.
+    """
     made = app.openapi
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
 
+    @cache
     def openapi() -> dict[str, Any]:
         document = made()
         components = document.setdefault("components", {})
@@ -44,7 +53,16 @@ def tidy_openapi(app: FastAPI) -> None:
                         content.pop("application/json", None)
         return document
 
+    def serve(_: Request) -> Response:
+        return JSONResponse(openapi())
+
     app.openapi = openapi  # type: ignore[method-assign]
+    routes = app.router.routes
+    at = next(
+        i for i, route in enumerate(routes) if isinstance(route, Route) and route.path == app.openapi_url
+    )
+    # FastAPI's is a coroutine; Starlette runs a plain function in a thread.
+    routes[at] = Route(str(app.openapi_url), serve, include_in_schema=False)
 
 
 def _send_keys_either_way(operation: dict[str, Any]) -> None:
