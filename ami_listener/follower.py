@@ -84,6 +84,7 @@ class PbxFollower:
             clock=clock,
         )
         self._resync_wanted = asyncio.Event()
+        self._out_of_sight()
         self._problems_logged = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._taking: asyncio.Task[None] | None = None
@@ -196,11 +197,17 @@ class PbxFollower:
         if self.lease.seeing is not (link is PbxLink.UP):
             self.lease.seeing = link is PbxLink.UP
             if not self.lease.seeing:
-                for update in self.tracker.lose_sight(self._clock.now()):
-                    self._publisher.offer(update)
+                self._out_of_sight()
             self._on_seeing()
         if link is PbxLink.UP:
             self._resync_wanted.set()
+
+    def _out_of_sight(self) -> None:
+        """Until the PBX has been asked what goes on, the first events after the greeting tell of half a call."""
+        now = self._clock.now()
+        for update in self.tracker.lose_sight(now):
+            self._publisher.offer(update)
+        self.tracker.begin_resync(now)
 
     def _publish(self, status: PbxStatus) -> None:
         self.status = status.model_copy(update={"open_calls": len(self.tracker.open_calls())})
@@ -225,6 +232,8 @@ class PbxFollower:
                 self._log.exception(
                     "reading the state of the PBX failed; calls are followed from their events only"
                 )
+                for update in self.tracker.forget_unseen(self._clock.now()):
+                    self._publisher.offer(update)
 
     async def _resync(self) -> None:
         self.tracker.begin_resync(self._clock.now())

@@ -119,9 +119,19 @@ class Book(Legs):
         if customer_gone and call.channels:
             self._leave_in_room(call, at)
         if not call.channels:
-            self.finish(call, at)
+            # Of a call that came to light in its middle there may be channels that only the PBX knows as yet.
+            if not (call.gap and self.asked):
+                self.finish(call, at)
         elif call.talking_to is None:
             self.who_talks(call)  # one of a conference left, others stay
+
+    def listed(self, at: datetime) -> None:
+        """The PBX has said what goes on, or never will: calls without a channel are over."""
+        self.in_sight, self.asked = True, False
+        for call in list(self.calls.values()):
+            if not call.channels and call.remembered is None:
+                call.blind_end = True
+                self.finish(call, at)
 
     def _customer_stays(self, call: CallRecord, leaving: Channel) -> None:
         """The agent who called is taken away and nobody has hung up: the customer was redirected."""

@@ -32,8 +32,10 @@ class Ledger:
         self.ended = RecentIds()  # call_ids
         self.left_queues = LeftQueues()
         self.round = 0
-        # Has the PBX said what goes on since it was last out of sight?
+        self.lost_in = 0  # the round in which the link was lost
+        # Has the PBX said what goes on since it was last out of sight? If not, has it been asked?
         self.in_sight = False
+        self.asked = False
         self.touched: list[CallRecord] = []
 
     def note(self, call: CallRecord, change: str) -> None:

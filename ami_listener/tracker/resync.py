@@ -22,7 +22,8 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
     gone = [
         channel
         for channel in book.channels.values()
-        if channel.round < book.round and (restarted or channel.uniqueid not in there)
+        if channel.round < book.round
+        and (channel.uniqueid not in there or (restarted and channel.round <= book.lost_in))
     ]
     for channel in gone:  # all of them at once, so that no leg ends because of how another one did
         if channel.leg is not None:

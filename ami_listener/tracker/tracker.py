@@ -120,7 +120,7 @@ class Tracker:
         """In place of `settle` where the PBX lets nobody list its channels: remembered calls end that no event has
         spoken of."""
         restore.settle(self._book, (), at, all_known=False)
-        self._book.in_sight = True
+        self._book.listed(at)
         self._book.hung_up.release()
         self._book.left_queues.release()
         return self._updates(at)
@@ -128,13 +128,16 @@ class Tracker:
     def lose_sight(self, at: datetime) -> list[CallUpdate]:
         """Call when the link is lost. Open calls have a gap from here on; how they go on is known by the next events
         and by `settle`. Called again before that, it says nothing new."""
-        self._book.in_sight = False
+        self._book.in_sight = self._book.asked = False
+        self._book.lost_in = self._book.round
         blind.lose_sight(self._book, at)
         return self._updates(at)
 
     def begin_resync(self, at: datetime) -> None:
-        """Call before the PBX is asked for its channels: what is first seen from here on is newer than its answer."""
+        """Call before the PBX is asked for its channels: what is first seen from here on is newer than its answer.
+        After a lost link call it at once: until the answer is there, events may tell of half a call."""
         self._book.round += 1
+        self._book.asked = not self._book.in_sight
         self._book.hung_up.hold()
         self._book.left_queues.hold()
 
@@ -149,7 +152,7 @@ class Tracker:
         if self._book.round == 0:
             self._book.round = 1
         resync.settle(self._book, snapshot, restarted, at)
-        self._book.in_sight = True
+        self._book.listed(at)
         self._book.hung_up.release()
         self._book.left_queues.release()
         return self._updates(at)

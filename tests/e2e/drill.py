@@ -150,7 +150,7 @@ class Judge:
         assert not wrong, f"{len(wrong)} of {len(truths)} calls are recorded otherwise:\n" + "\n".join(
             wrong[:8]
         )
-        assert not invented, [str(stored[one].timeline) for one in invented][:3]
+        assert not invented, [f"{one} {stored[one].timeline}" for one in sorted(invented)][:3]
         assert await self._redis.xlen(CALLS_STREAM) == 0
 
     def _judge(self, truth: Truth, call: Call | None, blind: Blind | None) -> str:

@@ -133,6 +133,22 @@ def test_a_transfer_before_the_pbx_has_said_who_is_where_is_no_guess(name: str) 
                     assert list(false(call, truth[call.call_id])) == [], f"{asked}..{answered}"
 
 
+@pytest.mark.parametrize("name", ["answered_queue_call", "blind_transfer_refer"])
+def test_a_call_known_by_half_its_channels_is_not_over_when_they_are(name: str) -> None:
+    """The other half is in the answer that is still to come: it was told as a call of its own."""
+    events = messages(name)
+    for asked in range(1, len(events)):
+        for answered in range(asked, min(asked + 9, len(events))):
+            tracker, at = Tracker("pbx", rules()), events[asked - 1][0]
+            tracker.begin_resync(at)
+            updates = list(track(events[asked:answered], tracker))
+            updates += tracker.settle(lists(events[:asked], at), events[answered - 1][0])
+            updates += track(events[answered:], tracker)
+            assert {call.call_id for call in final_calls(updates)} <= whole(events).keys()
+            assert all(call.ended_at for call in final_calls(updates))
+            assert not any(tracker.size().values())
+
+
 def false(call: Call, was: Call) -> Iterator[str]:
     """What is told of how things ended, and was not so."""
     ends = {leg.channel: leg.end_reason for leg in was.legs}

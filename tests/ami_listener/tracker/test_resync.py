@@ -167,6 +167,7 @@ def test_restart_of_the_pbx_ends_everything(snapshot: PbxSnapshot) -> None:
     """Also a channel that seems to be there: it is another one."""
     tracker = Tracker("pbx", rules())
     settled(tracker, snapshot)
+    tracker.lose_sight(LATER)  # as a restart does
     again = PbxSnapshot(snapshot.channels, booted_at="2026-11-21 23:00:00")
     updates = settled(tracker, again)
     assert [update.call.end_reason for update in updates] == [CallEndReason.UNKNOWN] * 2
