@@ -19,6 +19,7 @@ from shared.bus import connect_redis
 from shared.db import create_engine
 from tests.clusters import ValkeyCluster
 from tests.databases import Databases
+from tests.examples import EXAMPLES
 from tests.validators import RememberedValidators
 
 TRACES = Path(__file__).parent / "traces" / "22"
@@ -29,7 +30,7 @@ _TEMPLATE = "migrated"
 
 def pytest_configure() -> None:
     # How long an example takes is the machine's affair, and says nothing of the code.
-    hypothesis.settings.register_profile("callcard", deadline=None)
+    hypothesis.settings.register_profile("callcard", deadline=None, max_examples=20 * EXAMPLES)
     hypothesis.settings.load_profile("callcard")
     gc.disable()  # what is collected is not garbage
 

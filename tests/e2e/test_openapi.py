@@ -1,10 +1,9 @@
 """Schemathesis over the whole OpenAPI document: no 500, every answer as the document says.
 
-`CALLCARD_EXAMPLES=200` makes it thorough; the gate runs what fits into its time.
+How thorough: see `tests/examples.py`.
 """
 
 import asyncio
-import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -16,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from card_api.api_keys.repository import ApiKeyRepository
 from card_api.api_keys.service import SCOPES, ApiKeyService
 from tests.e2e.conftest import Start
+from tests.examples import EXAMPLES
 
-EXAMPLES = int(os.environ.get("CALLCARD_EXAMPLES", "5"))
 # Each border of each parameter is 5,000 requests: minutes, so only when asked for more than the gate's examples.
 PHASES = "examples,coverage,fuzzing" if EXAMPLES > 5 else "examples,fuzzing"
 # What is wrong with an answer, not what somebody's taste may be. Not asked: whether each rule of the schema is
