@@ -4,6 +4,7 @@ How thorough: see `tests/examples.py`.
 """
 
 import asyncio
+import os
 import re
 import sys
 from datetime import UTC, datetime
