@@ -2,6 +2,6 @@
 
 import os
 
-EXAMPLES = int(os.environ.get("CALLCARD_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "2"))
 """For each operation of the API; Hypothesis takes twenty times as many where a test does not say otherwise. The gate
 takes 5; 200 is for a night."""
