@@ -72,9 +72,9 @@ centrifugo: .tools/centrifugo ## a real Centrifugo for the tests of docs/centrif
 
 # --- checking -------------------------------------------------------------------------------------------------
 
-# Four at a time, for two cores: half of its time a test waits for a server, a process, a lease.
+# Three at a time, for two cores: a third of its time a test waits for a server, a process, a lease.
 test: dev desk ## every test that needs no root: unit, integration, end to end on the simulator
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not asterisk and not browser"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not asterisk and not browser"
 
 test-desk: dev ## the page's types and the tests of its pure parts
 	$(call with_node,--check)
