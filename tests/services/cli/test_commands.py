@@ -204,6 +204,7 @@ async def test_record_and_doctor_against_a_pbx(tmp_path: Path) -> None:
         recording = asyncio.create_task(run("ami", "record", "calls.ami", "--seconds", "3"))
         while not (tmp_path / "calls.ami").exists():  # noqa: ASYNC110 - another process's file has no event
             await asyncio.sleep(0.02)
+        await pbx.watched()  # the file is there before it hears anything
         call = await pbx.place("answered_queue_call", pace="manual")
         await call.proceed()
         await call.hang_up()
