@@ -203,7 +203,8 @@ class PbxFollower:
             self._resync_wanted.set()
 
     def _out_of_sight(self) -> None:
-        """Until the PBX has been asked what goes on, the first events after the greeting tell of half a call."""
+        """The PBX is not seen any more, or not yet. It will be asked what goes on; until then its first events may tell
+        of half a call."""
         now = self._clock.now()
         for update in self.tracker.lose_sight(now):
             self._publisher.offer(update)

@@ -16,8 +16,9 @@ TICKS = 100
 # Channels in a round trip, and clients in a command: below a millisecond of Redis, so that a ring does not wait for it.
 CHANNELS_AT_ONCE = 32
 CLIENTS_AT_ONCE = 64
-# A Redis that hangs is tried again.
+# A Redis that hangs is tried again; so is one that is away.
 TELL_SECONDS = 3.0
+RETRY_SECONDS = 1.0
 # A gateway that ends says goodbye for its clients if that goes quickly; else they vanish by themselves.
 GOODBYE_SECONDS = 1.0
 
@@ -35,7 +36,7 @@ class PresenceKeeper:
         self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
         # The close code of who left a channel last.
         self._codes: dict[str, int] = {}
-        # Who is prolonged in this round, (channel, client); so many at each tick, of which so many are left.
+        # Who is still to be prolonged in this round, (channel, client); how many at each tick, and the ticks left.
         self._round: list[tuple[str, str]] = []
         self._at_each_tick = 0
         self._ticks_left = 0
@@ -73,7 +74,7 @@ class PresenceKeeper:
             try:
                 await self._tell()
             except (RedisError, OSError):
-                await asyncio.sleep(self._tick)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def close(self) -> None:
         """Tell who has left, if Redis listens."""

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.cluster import NODE_FAILURES, PAUSES, ClusterRedis
 from shared.cluster_slots import Address, key_of
-from shared.link import Argument, Command, Link, RedisLink
+from shared.link import Command, Link, RedisLink
 
 
 def link_to(redis: Redis) -> Link:
@@ -18,7 +18,7 @@ def link_to(redis: Redis) -> Link:
     return ClusterLink(redis) if isinstance(redis, ClusterRedis) else RedisLink(redis)
 
 
-class ClusterLink:
+class ClusterLink(Link):
     """As `RedisLink`. Commands for one node go in one round trip and in their order; those of several nodes at the same
     time. Where a node can't be reached its error stands in the place of its answers; if so everywhere, it is raised.
     SCRIPT LOAD, which is not mixed with other commands, goes to every master that answers."""
@@ -26,12 +26,6 @@ class ClusterLink:
     def __init__(self, cluster: ClusterRedis) -> None:
         self._cluster = cluster
         self._links: dict[Address, RedisLink] = {}
-
-    async def call(self, *command: Argument) -> Any:
-        answer = (await self.call_all((command,)))[0]
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
 
     async def call_all(self, commands: Sequence[Command]) -> list[Any]:
         if not commands:

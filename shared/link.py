@@ -7,8 +7,9 @@ and more than everything else we do with a call.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import hiredis
 from redis.asyncio import Redis
@@ -103,19 +104,22 @@ class Wire(asyncio.Protocol):
             )
 
 
-class Link(Protocol):
+class Link(ABC):
     """Commands in turn over connections of its own: `RedisLink`, or `ClusterLink` into a Redis Cluster."""
 
     async def call(self, *command: Argument) -> Any:
-        """See `RedisLink.call`."""
-        ...
+        """The answer to one command. Raises ResponseError if it is one."""
+        answer = (await self.call_all((command,)))[0]
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
 
+    @abstractmethod
     async def call_all(self, commands: Sequence[Command]) -> list[Any]:
-        """See `RedisLink.call_all`."""
-        ...
+        """The answers to several commands in one round trip, in order; a ResponseError stands in its place."""
 
 
-class RedisLink:
+class RedisLink(Link):
     """Sends commands over one connection of `redis`, in turn; connects at first use and again after a failure.
 
     Answers are as Redis gives them (bytes, ints, lists of them). Every method raises `redis.RedisError` when Redis is
@@ -131,15 +135,7 @@ class RedisLink:
         self._expected = 0
         self._complete: asyncio.Future[None] | None = None
 
-    async def call(self, *command: Argument) -> Any:
-        """The answer to one command. Raises ResponseError if it is one."""
-        answer = (await self.call_all((command,)))[0]
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
-
     async def call_all(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers to several commands in one round trip, in order; a ResponseError stands in its place."""
         if not commands:
             return []
         async with self._turn:

@@ -108,9 +108,16 @@ def sampled(databases: Databases, _migrated: str) -> str:
 
 
 @pytest.fixture
-def database_url(databases: Databases, _migrated: str) -> Iterator[str]:
-    """The URL of an empty database with the newest schema, for this test alone."""
-    url = databases.take(_migrated)
+def database_template(_migrated: str) -> str:
+    """Name of the database that `database_url` is a copy of: an empty one. Folders whose tests want samples have their
+    own."""
+    return _migrated
+
+
+@pytest.fixture
+def database_url(databases: Databases, database_template: str) -> Iterator[str]:
+    """The URL of a database with the newest schema, for this test alone."""
+    url = databases.take(database_template)
     yield url
     databases.give_back(url)
 

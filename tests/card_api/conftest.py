@@ -1,7 +1,7 @@
 """The card API on real servers, and its samples."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
@@ -19,7 +19,6 @@ from shared.contracts.call import CallUpdate
 from shared.security import issue_token
 from shared.settings import Settings
 from tests.conftest import PASSWORD
-from tests.databases import Databases
 
 SECRET = "a secret of the tests, long enough"
 
@@ -37,12 +36,10 @@ async def until(look: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
-    """The URL of a database for this test alone: with the samples if it asks for them, else empty."""
-    wants = "sampled" if "samples" in request.fixturenames else "_migrated"
-    url = databases.take(request.getfixturevalue(wants))
-    yield url
-    databases.give_back(url)
+def database_template(request: pytest.FixtureRequest) -> str:
+    """With the samples for a test that asks for them."""
+    name: str = request.getfixturevalue("sampled" if "samples" in request.fixturenames else "_migrated")
+    return name
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The product against a simulated PBX."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from services.simulator.config import FULL_ACCOUNT, LEAST_ACCOUNT, SimAccount, SimCaller, SimulatorConfig
 from services.simulator.simulator import Simulator
 from shared.settings import PbxSettings
-from tests.databases import Databases
 from tests.e2e.stack import Stack, product
 
 CLIENT = SimCaller("+79001112233")
@@ -36,12 +35,10 @@ async def pbx() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
-    """The URL of a database for this test alone: with the samples if it starts the product by `start`, else empty."""
-    wants = "sampled" if "start" in request.fixturenames else "_migrated"
-    url = databases.take(request.getfixturevalue(wants))
-    yield url
-    databases.give_back(url)
+def database_template(request: pytest.FixtureRequest) -> str:
+    """With the samples for a test that starts the product by `start`."""
+    name: str = request.getfixturevalue("sampled" if "start" in request.fixturenames else "_migrated")
+    return name
 
 
 @pytest.fixture
