@@ -172,9 +172,12 @@ def _record(book: Book, call: Call) -> CallRecord:
 def _tried(transfer: Transfer, call: CallRecord) -> LegRecord | QueueRecord | None:
     """Whom the PBX had tried last for a transfer. The document tells times only, and these have to do."""
     queue, legs = call.queue, call.legs
-    before = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
-    if transfer.kind is not TransferKind.BLIND and before:
-        before -= 1  # who was consulted was called before the transfer
+    if transfer.kind is TransferKind.BLIND:
+        # The phone it went to may ring in the same instant: both events came with one read.
+        before = sum(leg.ringing_at is not None and leg.ringing_at < transfer.at for leg in legs)
+    else:
+        before = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
+        before = max(0, before - 1)  # who was consulted was called before the transfer
     leg = legs[-1] if len(legs) > before else None
     if queue is None or (queue.left_at is not None and queue.left_at <= transfer.at):
         return leg

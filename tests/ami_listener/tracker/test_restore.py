@@ -1,5 +1,6 @@
 """A listener is killed at any quiet moment of any recorded session; the next one goes on where it was."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -59,9 +60,20 @@ def legs(call: Call) -> list[tuple[str, datetime | None, LegEndReason | None]]:
     return [(leg.endpoint, leg.ringing_at, leg.end_reason) for leg in call.legs]
 
 
+def at_once(events: Iterable[Timed]) -> Iterator[Timed]:
+    """What follows without a pause has one time, as if it had come with one read of a busy socket."""
+    before = began = START
+    for at, message in events:
+        if at - before >= _QUIET:
+            began = at
+        before = at
+        yield began, message
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["as it was", "bursts are one read"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_restart_goes_on_with_history_and_versions(name: str) -> None:
-    events = list(messages(name))
+def test_a_restart_goes_on_with_history_and_versions(name: str, busy: bool) -> None:
+    events = list(at_once(messages(name)) if busy else messages(name))
     whole = {call.call_id: call for call in final_calls(track(events))}
     for cut in range(1, len(events)):
         if events[cut][0] - events[cut - 1][0] < _QUIET:
