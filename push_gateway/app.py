@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Route
 
 from push_gateway.channels import Identity
+from push_gateway.clock import Clock
 from push_gateway.connection import Around
 from push_gateway.gateway import Gateway, node_channel
 from push_gateway.hub import Direct, Hub
@@ -54,8 +55,9 @@ async def push_gateway(
         )
 
     keeper = PresenceKeeper(Presence(redis))
+    clock = Clock()
     node, limits = secrets.token_hex(4), Limits.of(settings.push)
-    around = Around(node, redis, hub, keeper, Presence(redis), metrics, limits)
+    around = Around(node, redis, hub, keeper, Presence(redis), clock, metrics, limits)
     gateway = Gateway(around, authenticate, Origins(settings.allowed_origins))
     hub.listen(CONTROL_CHANNEL, Direct(gateway.ordered, gateway.read_orders))
     hub.listen(node_channel(node), Direct(gateway.passed_on))
@@ -92,6 +94,7 @@ async def push_gateway(
         yield WebSocketDoor(gateway, app)
     finally:
         await gateway.drain()
+        clock.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ remember the offset seen last, so a newer frame in an older one's place would ma
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.websockets import WebSocketDisconnect
@@ -62,6 +63,11 @@ class Socket(Protocol):
         ...
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
+
+    def pongs_to(self, heard: Callable[[], None]) -> None:
+        """Call it for each pong that comes, instead of handing the pong on like any other frame; where that cannot be
+        told so early, nothing happens."""
+        ...
 
 
 class _Waiting:

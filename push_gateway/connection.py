@@ -17,19 +17,34 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from push_gateway.channels import Identity, has_presence
-from push_gateway.client import Client, Socket
+from push_gateway.client import Client, Frame, Socket
+from push_gateway.clock import Clock
 from push_gateway.codes import CLOSE_BAD_REQUEST, CONNECTION_LIMIT, INTERNAL, SERVER_ERROR
-from push_gateway.effects import Effect, End, GiveReceipt, Join, Leave, Open, ReadHistory, ReadPresence, Send
+from push_gateway.effects import (
+    Effect,
+    End,
+    GiveReceipt,
+    Join,
+    Leave,
+    Open,
+    Ping,
+    ReadHistory,
+    ReadPresence,
+    Send,
+)
 from push_gateway.hub import READ_SECONDS, BusAway, Hub
 from push_gateway.limits import Limits
 from push_gateway.metrics import Metrics
 from push_gateway.presence import PresenceKeeper
-from push_gateway.protocol import BadFrame, parse_frame
+from push_gateway.protocol import PING, PONG, BadFrame, parse_frame
 from push_gateway.session import Session
 from shared.contracts.push import Receipt
 from shared.observability import logger
 from shared.presence import Presence
 from shared.push import ChannelState, add_receipt
+
+# The same for all: how a WebSocket carries it is worked out once.
+_PING = Frame(PING)
 
 Receive = Callable[[], Awaitable[str]]
 """The next frame of the peer. Raises `Gone`, or `BadFrame` for what is no text."""
@@ -60,6 +75,7 @@ class Around:
     hub: Hub
     keeper: PresenceKeeper
     presence: Presence
+    clock: Clock
     metrics: Metrics
     limits: Limits
 
@@ -80,8 +96,8 @@ class Connection:
         self._log = logger("push.connection")
         self._joined: set[str] = set()
         self._place: str | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self.finished = asyncio.Event()
+        self._socket = socket
         client_id = secrets.token_hex(8)
         self.client = Client(socket, around.metrics, around.limits.queue_bytes, client_id)
         self.session = Session(
@@ -90,6 +106,7 @@ class Connection:
 
     async def serve(self) -> None:
         """Until either side closes."""
+        self._socket.pongs_to(self._on_pong)
         self._set_timer()
         reading = asyncio.create_task(self._read())
         try:
@@ -97,8 +114,7 @@ class Connection:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._around.clock.forget(self)
             for channel in tuple(self._joined):
                 self._leave(channel)
             if self._place is not None:
@@ -149,6 +165,8 @@ class Connection:
         """Effects that need no waiting."""
         for effect in effects:
             match effect:
+                case Ping():
+                    self.client.push(_PING)
                 case Send(frame):
                     self.client.push_text(frame)
                 case End(close):
@@ -241,14 +259,16 @@ class Connection:
         except (RedisError, OSError, TimeoutError):
             self._metrics.receipts_lost.inc()
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self.client.closing and math.isfinite(self.session.deadline):
-            self._timer = self._loop.call_at(self.session.deadline, self._on_timer)
+    def _on_pong(self) -> None:
+        """Most of what tabs say: without waking the reader for it."""
+        if not self.client.closing:
+            self._now(self.session.command(PONG, self._loop.time()))
+            self._set_timer()
 
-    def _on_timer(self) -> None:
-        self._timer = None
+    def _set_timer(self) -> None:
+        self._around.clock.at(math.inf if self.client.closing else self.session.deadline, self)
+
+    def wake(self) -> None:
+        """The clock: a deadline of the session may have come."""
         self._now(self.session.tick(self._loop.time()))
         self._set_timer()

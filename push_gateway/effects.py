@@ -20,6 +20,11 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask whether the peer is still there."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Close the connection; nothing comes after it."""
 
@@ -83,4 +88,4 @@ class GiveReceipt:
 
 
 Question = Open | Join | ReadHistory | ReadPresence
-Effect = Send | End | Leave | GiveReceipt | Question
+Effect = Send | Ping | End | Leave | GiveReceipt | Question

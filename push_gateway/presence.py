@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from redis.exceptions import RedisError
 
 from push_gateway.channels import announces
 from shared.presence import PRESENT_SECONDS, Moved, Presence
 
-# Everybody is prolonged once in this time, a few at each tick, so that no moment carries the whole load.
+# Everybody is prolonged once in this time, a few at each tick, so that no ring waits for it: with 5,000 tabs five.
 PROLONG_SECONDS = PRESENT_SECONDS / 3
-TICKS = 100
+TICKS = 1000
 # Channels in a round trip, and clients in a command: below a millisecond of Redis, so that a ring does not wait for it.
 CHANNELS_AT_ONCE = 32
 CLIENTS_AT_ONCE = 64
@@ -30,16 +29,16 @@ class PresenceKeeper:
 
     def __init__(self, presence: Presence, prolong_seconds: float = PROLONG_SECONDS) -> None:
         self._presence = presence
-        self._tick = prolong_seconds / TICKS
+        self._prolong_seconds = prolong_seconds
         self._here: dict[str, dict[str, str]] = {}
         # What Redis has not been told yet, newest wins: (channel, client) -> (login, is it here?).
         self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
         # The close code of who left a channel last.
         self._codes: dict[str, int] = {}
-        # Who is still to be prolonged in this round, (channel, client); how many at each tick, and the ticks left.
-        self._round: list[tuple[str, str]] = []
-        self._at_each_tick = 0
-        self._ticks_left = 0
+        # Who is still to be prolonged in this round, if anybody is; how many were at its beginning, and how many were.
+        self._round: Iterator[tuple[str, Sequence[str]]] | None = None
+        self._in_round = self._prolonged = 0
+        self._round_began = float("-inf")
         self._wake = asyncio.Event()
 
     def enter(self, channel: str, client: str, login: str) -> None:
@@ -62,16 +61,17 @@ class PresenceKeeper:
     async def run(self) -> None:
         """Never returns. While Redis is away what happened is kept, and told when it is back."""
         loop = asyncio.get_running_loop()
-        next_tick = loop.time() + self._tick
+        next_tick = loop.time()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(next_tick):
                     await self._wake.wait()
             self._wake.clear()
-            if loop.time() >= next_tick:
-                next_tick = loop.time() + self._tick
-                self._prolong_some()
             try:
+                if loop.time() >= next_tick:
+                    behind = await self._prolong_some(loop.time())
+                    pause = self._prolong_seconds / max(1, min(TICKS, self._in_round))
+                    next_tick = loop.time() + (0 if behind else pause)
                 await self._tell()
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
@@ -82,17 +82,43 @@ class PresenceKeeper:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._tell()
 
-    def _prolong_some(self) -> None:
-        if not self._ticks_left:
-            self._round = [(channel, client) for channel, clients in self._here.items() for client in clients]
-            self._at_each_tick = math.ceil(len(self._round) / TICKS)
-            self._ticks_left = TICKS
-        self._ticks_left -= 1
-        for _ in range(min(self._at_each_tick, len(self._round))):
-            channel, client = self._round.pop()
-            login = self._here.get(channel, {}).get(client)
-            if login is not None:
-                self._untold.setdefault((channel, client), (login, True))
+    async def _prolong_some(self, now: float) -> bool:
+        """As many as the clock has come to, or as one round trip takes: then True. What Redis does not take is told
+        like what is new."""
+        moves = self._due(now)
+        failed = moves
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                failed = await self._presence.tell(moves)
+        finally:
+            for moved in failed:
+                for client, login in moved.here:
+                    self._untold.setdefault((moved.channel, client), (login, True))
+        return len(moves) == CHANNELS_AT_ONCE
+
+    def _due(self, now: float) -> list[Moved]:
+        if self._round is None and now - self._round_began >= self._prolong_seconds:
+            self._round, self._round_began = self._everybody(), now
+            self._in_round, self._prolonged = sum(map(len, self._here.values())), 0
+        due = self._in_round * (now - self._round_began) / self._prolong_seconds
+        moves: list[Moved] = []
+        while self._round is not None and self._prolonged <= due and len(moves) < CHANNELS_AT_ONCE:
+            channel, clients = next(self._round, ("", ()))
+            if not clients:
+                self._round = None
+                break
+            self._prolonged += len(clients)
+            here = self._here.get(channel, {})
+            still = [(client, here[client]) for client in clients if client in here]
+            moves.append(Moved(channel, announces(channel), still))
+        return moves
+
+    def _everybody(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The clients of each channel, so many at once as a command takes."""
+        for channel in tuple(self._here):
+            clients = tuple(self._here.get(channel, ()))
+            for start in range(0, len(clients), CLIENTS_AT_ONCE):
+                yield channel, clients[start : start + CLIENTS_AT_ONCE]
 
     async def _tell(self) -> None:
         """Everything, once. What Redis does not take is put behind the rest, which does not wait for it."""

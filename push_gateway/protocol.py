@@ -49,6 +49,12 @@ class Command:
     params: Mapping[str, Any]
 
 
+PING = b"{}"
+"""The answer to it is the same."""
+
+PONG = Command(0, "pong", {})
+
+
 def parse_frame(text: str, max_chars: int, max_lines: int) -> list[Command]:
     """The commands in a frame, at least one, a line each. Raises `BadFrame`."""
     if len(text) > max_chars:
@@ -70,7 +76,7 @@ def _parse_command(line: str) -> Command:
     if not isinstance(document, dict):
         raise BadFrame("a command must be an object")
     if not document:
-        return Command(0, "pong", {})
+        return PONG
     number = document.get("id", 0)
     if type(number) is not int or not 0 <= number <= _MAX_ID:
         raise BadFrame("id must be a whole number from 0 to 4294967295")
@@ -93,9 +99,6 @@ def parse_position(request: Any) -> Position | None:
     if not isinstance(epoch, str) or type(offset) is not int or not 0 <= offset <= _MAX_OFFSET:
         raise BadFrame("epoch must be text and offset a whole number from 0 to 2^53")
     return Position(epoch, offset)
-
-
-PING = "{}"
 
 
 def error_reply(number: int, error: Error) -> str:

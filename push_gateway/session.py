@@ -35,6 +35,7 @@ from push_gateway.effects import (
     Join,
     Leave,
     Open,
+    Ping,
     Question,
     ReadHistory,
     ReadPresence,
@@ -45,7 +46,6 @@ from push_gateway.limits import Limits
 from push_gateway.pace import Pace
 from push_gateway.protocol import (
     FLAG_REJECT_UNRECOVERED,
-    PING,
     BadFrame,
     Command,
     connect_result,
@@ -117,7 +117,7 @@ class Session:
         due = self._lifetime.tick(now)
         if due is None:
             return []
-        return self._end(due) if isinstance(due, Close) else [Send(PING)]
+        return self._end(due) if isinstance(due, Close) else [Ping()]
 
     def command(self, command: Command, now: float) -> list[Effect]:
         """What a command brings about."""

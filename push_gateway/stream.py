@@ -10,6 +10,7 @@ The path `/emulation` is the protocol's own, the same as Centrifugo's: an SDK ne
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import orjson
 from redis.exceptions import RedisError
@@ -61,6 +62,9 @@ class _StreamSocket:
 
     async def send(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text + b"\n", "more_body": True})
+
+    def pongs_to(self, heard: Callable[[], None]) -> None:
+        pass  # they come by post, from anywhere
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         await self.send(disconnect_frame(Close(code, reason or "")).encode())

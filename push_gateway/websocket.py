@@ -9,8 +9,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from push_gateway.client import Frame
 from push_gateway.connection import Gone
 from push_gateway.gateway import Gateway
-from push_gateway.protocol import BadFrame
-from shared.websocket import WRITE_NOW
+from push_gateway.protocol import PING, BadFrame
+from shared.websocket import AT_ONCE, AtOnce
 
 PATH = "/connection/websocket"
 
@@ -56,10 +56,15 @@ class _Socket:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._write: Callable[[bytes], bool] = scope["extensions"][WRITE_NOW]["write"]
+        at_once: AtOnce = scope["extensions"][AT_ONCE]["ways"]
+        self._write = at_once.write_now
+        self._take = at_once.take
 
     def write_now(self, frame: Frame) -> bool:
         return self._write(frame.wire)
+
+    def pongs_to(self, heard: Callable[[], None]) -> None:
+        self._take(PING, heard)
 
     async def send(self, text: bytes) -> None:
         """Raises WebSocketDisconnect when the peer has gone."""

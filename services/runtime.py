@@ -8,7 +8,6 @@ A piece is imported when it is chosen: a container loads what it runs, and start
 
 import asyncio
 import contextlib
-import gc
 import secrets
 import signal
 import socket
@@ -20,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from services.collector import collecting
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.embedded.running import announced
 from services.front import Front, Mount, listen, serving
@@ -219,11 +219,8 @@ async def serve(
             beside,
             settings.http.trusted_proxies,
         ) as address,
+        collecting(),
     ):
-        # What is here now stays: the collector need not look through it again and again, which would cost a ring
-        # tens of milliseconds now and then.
-        gc.collect()
-        gc.freeze()
         log.info("running", targets=[str(t) for t in chosen(targets)], address=address)
         if on_ready is not None:
             await on_ready(address)

@@ -20,8 +20,8 @@ from shared.link import Command
 from shared.push import bus_name
 from shared.script import Script, run_each, run_scripts
 
-# Twice a prolongation may fail before a living client vanishes.
-PRESENT_SECONDS = 30.0
+# As Centrifugo. Twice a prolongation may fail before a living client vanishes.
+PRESENT_SECONDS = 60.0
 
 # Longer than a shift: why nobody saw a call of this morning.
 LEFT_SECONDS = 24 * 3600
@@ -113,7 +113,7 @@ class Presence:
 
     def _command(self, moved: Moved) -> Command:
         bus = bus_name(moved.channel) if moved.announce else ""
-        who = [f"{client} {login}" for client, login in (*moved.here, *moved.left)]
+        who = [f"{client} {login}" for who in (moved.here, moved.left) for client, login in who]
         keys = (presence_key(moved.channel), left_key(moved.channel))
         return _TELL.command(keys, bus, self._milliseconds, moved.code, LEFT_SECONDS, len(moved.here), *who)
 

@@ -1,34 +1,65 @@
-"""The WebSocket server of every process: uvicorn's, and one way more to send.
+"""The WebSocket server of every process: uvicorn's, and one way more in each direction.
 
 ASGI's `send` is a coroutine that wraps each message anew: of a message to five thousand tabs that is nearly all of the
-cost. Here an application may also hand over frames that are built already.
+cost. Here an application may also hand over frames that are built already. And its `receive` stops reading and wakes a
+task for each message: a message that is the same every time, and most of what comes, may be heard at once instead.
 """
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from collections.abc import Callable
+from typing import Protocol
 
-WRITE_NOW = "callcard.write_now"
-"""ASGI extension of a WebSocket's scope, `{"write": Callable[[bytes], bool]}`: have whole frames written, in order with
-what `send` has written before. False, and nothing is written: the peer has not taken what it was sent, or is going;
-then `send` is the way, which waits for it or says that it has gone. Only between accept and close."""
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+AT_ONCE = "callcard.at_once"
+"""ASGI extension of a WebSocket's scope: `{"ways": AtOnce}`."""
+
+
+class AtOnce(Protocol):
+    """Ways past ASGI, between accept and close."""
+
+    def write_now(self, frames: bytes) -> bool:
+        """Have whole frames written, in order with what `send` has written before. False, and nothing is written: the
+        peer has not taken what it was sent, or is going; then `send` is the way, which waits for it or says that it
+        has gone."""
+        ...
+
+    def take(self, text: bytes, heard: Callable[[], None]) -> None:
+        """From now on this text message is not received but told by calling `heard`, which must not wait."""
+        ...
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Give it to uvicorn as `ws`, without deflate. What belongs to a connection is free when it ends, without the
     garbage collector: with thousands of tabs that would be the longest of all pauses."""
 
+    _taken = b""
+    _heard: Callable[[], None] | None = None
+
     async def run_asgi(self) -> None:
-        self.scope["extensions"][WRITE_NOW] = {"write": self.write_now}
+        self.scope["extensions"][AT_ONCE] = {"ways": self}
         try:
             await super().run_asgi()
         finally:
-            del self.scope["extensions"][WRITE_NOW]
+            self._heard = None
+            del self.scope["extensions"][AT_ONCE]
 
     def write_now(self, frames: bytes) -> bool:
-        """See `WRITE_NOW`."""
+        """See `AtOnce`."""
         if self.close_sent or not self.writable.is_set() or self.transport.is_closing():
             return False
         self.transport.write(frames)
         return True
+
+    def take(self, text: bytes, heard: Callable[[], None]) -> None:
+        """See `AtOnce`."""
+        self._taken, self._heard = text, heard
+
+    def handle_text(self, event: Frame) -> None:
+        if self._heard is not None and event.fin and event.data == self._taken:
+            self._heard()
+        else:
+            super().handle_text(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -10,7 +10,7 @@ import orjson
 
 from push_gateway.channels import Identity
 from push_gateway.codes import CLOSE_BAD_REQUEST, INTERNAL
-from push_gateway.effects import End, GiveReceipt, Join, Leave, Open, Question, ReadHistory, Send
+from push_gateway.effects import End, GiveReceipt, Join, Leave, Open, Ping, Question, ReadHistory, Send
 from push_gateway.limits import Limits
 from push_gateway.protocol import BadFrame, parse_frame
 from push_gateway.session import Session
@@ -89,6 +89,8 @@ class Transcript:
             match effect:
                 case Send(frame):
                     out.append(orjson.loads(frame))
+                case Ping():
+                    out.append({})
                 case End(close):
                     out.append(close)
                 case Leave(channel):

@@ -1,0 +1,63 @@
+"""Pings over a real WebSocket: who answers stays, who is silent goes, and a flood of answers is a flood."""
+
+import pytest
+
+from push_gateway import lifetime
+from push_gateway.codes import NO_PONG, TOO_MANY_ERRORS
+from shared.push import PushPublisher
+from tests.push_gateway.helpers import RawClient, make_card, running_gateway
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifetime, "PING_SECONDS", 0.6)
+    monkeypatch.setattr(lifetime, "PONG_SECONDS", 0.5)
+
+
+async def answer(client: RawClient, pings: int) -> list[dict[str, object]]:
+    """Answer so many pings; everything else that came."""
+    others = []
+    while pings:
+        message = await client.hear()
+        if message == {}:
+            await client.say({})
+            pings -= 1
+        else:
+            others.append(message)
+    return others
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_who_answers_stays_and_hears_everything(redis_url: str, publisher: PushPublisher) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.connect("101")
+        await answer(client, pings=1)
+        # An answer in several parts is one too, and so is one among other commands.
+        await client.socket.send(["{", "}"])
+        await client.say({}, {"id": 5, "rpc": {"method": "nobody knows"}})
+        await publisher.publish_card(make_card())
+        others = await answer(client, pings=2)  # a silent one would be gone before the second
+        assert [list(message) for message in others] == [["id", "error"], ["push"]]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_who_is_silent_goes(redis_url: str, publisher: PushPublisher) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.connect("101")
+        assert (await client.closed())[0] == NO_PONG.code
+
+
+async def test_a_flood_of_answers_is_a_flood(redis_url: str, publisher: PushPublisher) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.connect("101")
+        # As a browser frames it, masked with zeros; more than a second's worth at once.
+        client.socket.transport.write(2000 * (b"\x81\x82" + bytes(4) + b"{}"))
+        assert (await client.closed())[0] == TOO_MANY_ERRORS.code
+
+
+async def test_an_answer_before_anything_else_is_no_greeting(
+    redis_url: str, publisher: PushPublisher
+) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.say({})
+        assert (await client.closed())[0] == 3501
