@@ -90,8 +90,8 @@ def card_of(tab: int, number: int) -> Card:
 
 @dataclass
 class Server:
-    """`hello(tab)`: what a tab says first; `push(tab, card)`: send the tab its card; `broadcast()`: the board to
-    everybody. One without `push` or `broadcast` is not measured in it. `hang_up()`: of who tells it."""
+    """`hello(tab)`: what a tab says first; `push(tab, card)`: send the tab its card; `note(tab, json)`: something else
+    that stays on no desk; `broadcast()`: the board to everybody. One without `push` or `broadcast` is not measured in it. `hang_up()`: of who tells it."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -100,6 +100,7 @@ class Server:
     hello: Callable[[int], bytes | None]
     ready_when: bytes
     push: Callable[[int, Card], Awaitable[None]] | None = None
+    note: Callable[[int, bytes], Awaitable[None]] | None = None
     broadcast: Callable[[], Awaitable[None]] | None = None
     hang_up: Callable[[], Awaitable[None]] | None = None
     tabs: list[Tab] = field(default_factory=list)
@@ -175,11 +176,14 @@ async def gateway(redis: Redis, redis_url: str, folder: Path) -> Server:
     async def push(tab: int, card: Card) -> None:
         await publisher.publish_cards([card])
 
+    async def note(tab: int, data: bytes) -> None:
+        await publisher.publish(agent_channel(login_of(tab)), data)
+
     async def broadcast() -> None:
         await publisher.publish(LINE, BOARD)
 
     return Server(
-        "Callcard", process, port, "/connection/websocket", hello, b'"subscribe":{', push, broadcast
+        "Callcard", process, port, "/connection/websocket", hello, b'"subscribe":{', push, note, broadcast
     )
 
 
@@ -237,7 +241,7 @@ async def socketio(redis: Redis, redis_url: str, folder: Path) -> Server | None:
         return b"40" + orjson.dumps({"login": login_of(tab)})
 
     path = "/socket.io/?EIO=4&transport=websocket"
-    return Server("socket.io", process, port, path, hello, b'40{"sid"', push, broadcast)
+    return Server("socket.io", process, port, path, hello, b'40{"sid"', push, None, broadcast)
 
 
 async def centrifugo(redis: Redis, redis_url: str, folder: Path) -> Server | None:
@@ -284,7 +288,7 @@ async def centrifugo(redis: Redis, redis_url: str, folder: Path) -> Server | Non
         return orjson.dumps({"id": 1, "connect": {"token": token}})
 
     path = "/connection/websocket"
-    return Server("Centrifugo", process, port, path, hello, b'"connect":{', push, broadcast, told.close)
+    return Server("Centrifugo", process, port, path, hello, b'"connect":{', push, None, broadcast, told.close)
 
 
 def run(
