@@ -91,7 +91,8 @@ def card_of(tab: int, number: int) -> Card:
 @dataclass
 class Server:
     """`hello(tab)`: what a tab says first; `push(tab, card)`: send the tab its card; `note(tab, json)`: something else
-    that stays on no desk; `broadcast()`: the board to everybody. One without `push` or `broadcast` is not measured in it. `hang_up()`: of who tells it."""
+    that stays on no desk; `broadcast()`: the board to everybody. One without any of them is not measured in it.
+    `hang_up()`: of who tells it."""
 
     name: str
     process: asyncio.subprocess.Process
