@@ -10,8 +10,9 @@ from tests.push_gateway.helpers import RawClient, make_card, running_gateway
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifetime, "PING_SECONDS", 0.6)
-    monkeypatch.setattr(lifetime, "PONG_SECONDS", 0.5)
+    # A busy machine may be a second late.
+    monkeypatch.setattr(lifetime, "PING_SECONDS", 1.5)
+    monkeypatch.setattr(lifetime, "PONG_SECONDS", 1.2)
 
 
 async def answer(client: RawClient, pings: int) -> list[dict[str, object]]:
@@ -31,13 +32,12 @@ async def answer(client: RawClient, pings: int) -> list[dict[str, object]]:
 async def test_who_answers_stays_and_hears_everything(redis_url: str, publisher: PushPublisher) -> None:
     async with running_gateway(redis_url) as gateway, gateway.raw() as client:
         await client.connect("101")
-        await answer(client, pings=1)
         # An answer in several parts is one too, and so is one among other commands.
         await client.socket.send(["{", "}"])
         await client.say({}, {"id": 5, "rpc": {"method": "nobody knows"}})
         await publisher.publish_card(make_card())
-        others = await answer(client, pings=2)  # a silent one would be gone before the second
-        assert [list(message) for message in others] == [["id", "error"], ["push"]]
+        others = await answer(client, pings=2)  # one that is not heard is gone before the second
+        assert {tuple(message) for message in others} == {("id", "error"), ("push",)}
 
 
 @pytest.mark.usefixtures("hasty")
