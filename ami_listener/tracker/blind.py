@@ -5,6 +5,7 @@ callers may be answered, queues may be left, unseen. Until something shows how i
 stay, or the snapshot of the resync), what ends ends as `unknown`: a reason is told if it is true or not at all.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -53,15 +54,19 @@ def confirm(
     there: Uniqueid → its row in the list of channels. waited: Uniqueid → how long it has been in its queue.
     began: Uniqueid → when the channel was made.
     """
+    company = Counter(row.get("BridgeId") for row in there.values())
     for call in calls:
         for channel in call.channels.values():
             row, leg = there.get(channel.uniqueid), channel.leg
             if row is None or leg is None or not leg.talking:
                 continue
-            # Who is in no bridge has passed the call on, but for one whom the PBX has called and connects now.
-            # A list without any BridgeId cannot say who is in none.
-            if channel is call.anchor or row.get("BridgeId") != "":
+            # Who is in no bridge, or alone in one, has passed the call on, but for one whom the PBX has called and
+            # connects now. A list without any BridgeId cannot say who is in none.
+            bridge = row.get("BridgeId")
+            if channel is call.anchor or bridge is None or (bridge and company[bridge] > 1):
                 leg.unsure = False
+            else:
+                leg.unsure = True
         if call.anchor is None or call.unseen_since is None or call.caller_left:
             continue
         ringing = _ringing(call, there)
@@ -81,10 +86,21 @@ def confirm(
         # A channel that was answered once stays up; while a phone rings on, no other was answered in its place.
         if stayed or (waits and call.anchor.state != UP) or (rang and len(ringing) == len(rang)):
             call.unseen_since = None
+        if waited_on or _still_parked(
+            call, there, company
+        ):  # else a phone may have been tried, and have refused
             for transfer in call.transfers:
                 transfer.unsure = False
         if stayed and queue is not None:
             queue.unsure = False
+
+
+def _still_parked(
+    call: CallRecord, there: Mapping[str, AmiMessage], company: Mapping[str | None, int]
+) -> bool:
+    """Nobody is with him. Another one who is parked would be, for all the list says; then it is not known."""
+    row = there.get(call.parked.uniqueid) if call.parked is not None else None
+    return row is not None and (not row.get("BridgeId") or company[row.get("BridgeId")] == 1)
 
 
 def _unseen(call: CallRecord, began: Mapping[str, datetime], at: datetime) -> timedelta:

@@ -39,6 +39,8 @@ def enter(book: Book, event: AmiMessage, at: datetime) -> None:
     call = channel.call
     if not channel.helper and channel is not call.anchor:
         book.answer(channel, at)
+        if channel.leg is not None:
+            channel.leg.unsure = False
     book.who_talks(call)
 
 

@@ -1,5 +1,6 @@
 """Settling the difference between the book and what the PBX says is going on."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ami_listener.message import AmiMessage
@@ -9,7 +10,7 @@ from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.recent import LeftQueue
 from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.state import RINGING, UP, CallRecord, Channel
-from shared.contracts.call import LegEndReason
+from shared.contracts.call import LegEndReason, TransferOutcome
 
 
 def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> None:
@@ -59,6 +60,7 @@ def settle(book: Book, snapshot: PbxSnapshot, restarted: bool, at: datetime) -> 
         if known is not None and known.leg is None and known.call.gap and known.call.anchor is not None:
             # It was new when the link was lost: who calls it was not seen.
             _take_part(book, known, at)
+    _not_parked_any_more([*taken_up, *new])
     calls = {channel.call.call_id: channel.call for channel in new}
     for channel in new:
         channel.call.started_at = min(channel.call.started_at, began[channel.uniqueid])
@@ -99,6 +101,18 @@ def _found(book: Book, row: AmiMessage, at: datetime) -> Channel | None:
         at,
         gap=True,
     )
+
+
+def _not_parked_any_more(came: Iterable[Channel]) -> None:
+    """Who was parked is with somebody, or a phone is called for him: fetched, or given back, nobody saw which."""
+    for channel in came:
+        call, leg = channel.call, channel.leg
+        gave_him_away = leg is not None and not leg.alive
+        if call.parked is None or channel is call.parked or channel.helper or gave_him_away:
+            continue
+        call.parked = None
+        for transfer in call.transfers:
+            transfer.outcome = transfer.outcome or TransferOutcome.UNKNOWN
 
 
 def _begin(book: Book, call: CallRecord, at: datetime) -> None:

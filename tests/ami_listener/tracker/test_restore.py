@@ -12,6 +12,7 @@ from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import Call, CallEndReason, CallUpdate, LegEndReason, QueueOutcome
 from tests.ami_listener.tracker.pbx import Pbx
 from tests.ami_listener.tracker.recordings import NAMES, START, Timed, messages, rules, track
+from tests.ami_listener.tracker.test_blind import false, lists, whole
 
 # In the middle of what one act of a caller or an agent causes, something is always half told; nobody can know then.
 _QUIET = timedelta(milliseconds=100)
@@ -95,6 +96,36 @@ def test_a_restart_goes_on_with_history_and_versions(name: str, busy: bool) -> N
             assert now.timeline[: len(update.call.timeline)] == update.call.timeline
         if whole.keys() == {call.call_id for call in whole.values() if call.ended_at is not None}:
             assert not any(again.size().values())
+
+
+# Twenty times as long as recorded: between people, not between two test scripts that hang up within seconds.
+_AS_PEOPLE = 20
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["as it was", "bursts are one read"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in _LEGS_DIFFER])
+def test_nothing_false_is_told_when_nobody_listened_for_a_while(name: str, busy: bool) -> None:
+    """Killed at any moment, begun again at any quiet one: what is said of calls that went on meanwhile was so."""
+    recorded = messages(name)
+    events = [
+        (START + (at - START) * _AS_PEOPLE, message)
+        for at, message in (at_once(recorded) if busy else recorded)
+    ]
+    truth = whole(events)
+    for lost in range(1, len(events), 2):
+        told, _ = killed(events[:lost])
+        for found in range(lost, len(events), 3):
+            if recorded[found][0] - recorded[found - 1][0] < _QUIET:
+                continue
+            again, at = Tracker("pbx", rules()), events[found - 1][0]
+            again.remember(told, at)
+            again.begin_resync(at)
+            updates = [*again.settle(lists(events[:found], at), at), *track(events[found:], again)]
+            for call in final_calls(updates):
+                was, where = truth[call.call_id], f"{lost}..{found}"
+                assert call.end_reason in (None, CallEndReason.UNKNOWN, was.end_reason), where
+                assert was.missed or not call.missed, where
+                assert list(false(call, was)) == [], where
 
 
 def halfway(name: str) -> tuple[list[CallUpdate], PbxSnapshot, list[Timed]]:
