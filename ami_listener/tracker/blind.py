@@ -65,7 +65,7 @@ def confirm(
             bridge = row.get("BridgeId")
             if channel is call.anchor or bridge is None or (bridge and company[bridge] > 1):
                 leg.unsure = False
-            else:
+            elif call.unseen_since is not None:
                 leg.unsure = True
         if call.anchor is None or call.unseen_since is None or call.caller_left:
             continue

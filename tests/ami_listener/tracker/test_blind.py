@@ -102,15 +102,22 @@ def test_each_open_call_is_told_with_its_gap_once() -> None:
     assert tracker.lose_sight(events[9][0]) == []
 
 
-def test_a_resync_without_a_lost_link_leaves_no_gap() -> None:
-    events = messages("answered_queue_call")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resync_without_a_lost_link_changes_nothing(name: str) -> None:
+    events = messages(name)
+    truth = {call.call_id: how_it_ended(call) for call in whole(events).values()}
     for cut in range(1, len(events)):
         tracker = Tracker("pbx", rules())
         updates = list(track(events[:cut], tracker))
         tracker.begin_resync(events[cut - 1][0])
         updates += tracker.settle(lists(events[:cut], events[cut - 1][0]), events[cut - 1][0])
         updates += track(events[cut:], tracker)
-        assert {c.call_id: c.gap for c in final_calls(updates)} == dict.fromkeys(whole(events), False)
+        assert {call.call_id: how_it_ended(call) for call in final_calls(updates)} == truth, cut
+
+
+def how_it_ended(call: Call) -> tuple[object, ...]:
+    legs = [(leg.channel, leg.end_reason) for leg in call.legs]
+    return call.gap, call.end_reason, legs, call.transfers, call.queue, call.holds
 
 
 @pytest.mark.parametrize("name", ["attended_transfer_refer", "attended_transfer_feature"])
