@@ -13,6 +13,8 @@ from shared.observability import logger
 
 # Nobody is woken later than this after the moment; as many rows wait as there are in the longest time between pings.
 TICK_SECONDS = 0.02
+# Of a tick: more than floats lose, less than the clock tells apart.
+_ROUNDING = 1e-6
 
 
 class Sleeper(Protocol):
@@ -78,10 +80,13 @@ class Clock:
 
     def _ring(self) -> None:
         self._timer = None
-        now = self._loop.time()
-        while self._order and self._order[0] * TICK_SECONDS <= now:
-            row = heappop(self._order)
-            for sleeper in self._rows.pop(row):
+        # Not by the time of the row: in its last digit that may be after a clock of whole milliseconds.
+        now = int(self._loop.time() / TICK_SECONDS + _ROUNDING)
+        due = []
+        while self._order and self._order[0] <= now:
+            due.append(heappop(self._order))
+        for row, sleepers in [(row, self._rows.pop(row)) for row in due]:
+            for sleeper in sleepers:
                 if self._places.get(sleeper) != row:
                     continue  # one that was woken before it has had it forgotten
                 del self._places[sleeper]

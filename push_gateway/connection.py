@@ -81,7 +81,7 @@ class Around:
 
 
 class Connection:
-    """A session with its socket, its queue and its timer. `session_name`: see `Session`."""
+    """A session with its socket, its queue and its place in the clock. `session_name`: see `Session`."""
 
     def __init__(
         self, around: Around, door: Door, socket: Socket, receive: Receive, session_name: str = ""
@@ -106,7 +106,6 @@ class Connection:
 
     async def serve(self) -> None:
         """Until either side closes."""
-        self._socket.pongs_to(self._on_pong)
         self._set_timer()
         reading = asyncio.create_task(self._read())
         try:
@@ -186,6 +185,7 @@ class Connection:
         def reply(state: ChannelState) -> None:
             self._entered(effect.channel)
             self._now(self.session.opened(effect, state, self._loop.time(), datetime.now(UTC)))
+            self._socket.pongs_to(self._on_pong)
 
         await self._take_seat(effect, reply)
 
@@ -261,9 +261,8 @@ class Connection:
 
     def _on_pong(self) -> None:
         """Most of what tabs say: without waking the reader for it."""
-        if not self.client.closing:
+        if not self.client.closing:  # a deadline only moves away: the clock finds that out by itself
             self._now(self.session.command(PONG, self._loop.time()))
-            self._set_timer()
 
     def _set_timer(self) -> None:
         self._around.clock.at(math.inf if self.client.closing else self.session.deadline, self)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 
 from redis.exceptions import RedisError
 
@@ -35,8 +36,9 @@ class PresenceKeeper:
         self._untold: dict[tuple[str, str], tuple[str, bool]] = {}
         # The close code of who left a channel last.
         self._codes: dict[str, int] = {}
-        # Who is still to be prolonged in this round, if anybody is; how many were at its beginning, and how many were.
-        self._round: Iterator[tuple[str, Sequence[str]]] | None = None
+        # Who is still to be prolonged in this round, a channel and some of its clients each. It is fixed when the round
+        # begins: who comes later was told when he came, and the pace is that of a known number.
+        self._round: deque[tuple[str, ...]] = deque()
         self._in_round = self._prolonged = 0
         self._round_began = float("-inf")
         self._wake = asyncio.Event()
@@ -67,13 +69,19 @@ class PresenceKeeper:
                 async with asyncio.timeout_at(next_tick):
                     await self._wake.wait()
             self._wake.clear()
+            failed = False
             try:
+                await self._tell()
+            except (RedisError, OSError):
+                failed = True
+            try:  # one does not wait for the other: in a cluster a node may hang
                 if loop.time() >= next_tick:
                     behind = await self._prolong_some(loop.time())
                     pause = self._prolong_seconds / max(1, min(TICKS, self._in_round))
                     next_tick = loop.time() + (0 if behind else pause)
-                await self._tell()
             except (RedisError, OSError):
+                failed = True
+            if failed:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def close(self) -> None:
@@ -83,8 +91,8 @@ class PresenceKeeper:
                 await self._tell()
 
     async def _prolong_some(self, now: float) -> bool:
-        """As many as the clock has come to, or as one round trip takes: then True. What Redis does not take is told
-        like what is new."""
+        """As many as the clock has come to, or as one round trip takes: then True, others wait. What Redis does not
+        take is told like what is new."""
         moves = self._due(now)
         failed = moves
         try:
@@ -94,31 +102,35 @@ class PresenceKeeper:
             for moved in failed:
                 for client, login in moved.here:
                     self._untold.setdefault((moved.channel, client), (login, True))
-        return len(moves) == CHANNELS_AT_ONCE
+        return bool(self._round) and self._prolonged <= self._due_by(now)
 
     def _due(self, now: float) -> list[Moved]:
-        if self._round is None and now - self._round_began >= self._prolong_seconds:
-            self._round, self._round_began = self._everybody(), now
-            self._in_round, self._prolonged = sum(map(len, self._here.values())), 0
-        due = self._in_round * (now - self._round_began) / self._prolong_seconds
+        if not self._round and now - self._round_began >= self._prolong_seconds:
+            self._round.extend(self._everybody())
+            self._round_began, self._prolonged = now, 0
+            self._in_round = sum(len(some) - 1 for some in self._round)
         moves: list[Moved] = []
-        while self._round is not None and self._prolonged <= due and len(moves) < CHANNELS_AT_ONCE:
-            channel, clients = next(self._round, ("", ()))
-            if not clients:
-                self._round = None
+        clients = 0
+        while self._round and self._prolonged <= self._due_by(now):
+            if len(moves) == CHANNELS_AT_ONCE or (moves and clients + len(self._round[0]) > CLIENTS_AT_ONCE):
                 break
-            self._prolonged += len(clients)
+            channel, *some = self._round.popleft()
+            self._prolonged += len(some)
+            clients += len(some)
             here = self._here.get(channel, {})
-            still = [(client, here[client]) for client in clients if client in here]
+            still = [(client, here[client]) for client in some if client in here]
             moves.append(Moved(channel, announces(channel), still))
         return moves
 
-    def _everybody(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """The clients of each channel, so many at once as a command takes."""
-        for channel in tuple(self._here):
-            clients = tuple(self._here.get(channel, ()))
-            for start in range(0, len(clients), CLIENTS_AT_ONCE):
-                yield channel, clients[start : start + CLIENTS_AT_ONCE]
+    def _due_by(self, now: float) -> float:
+        return self._in_round * (now - self._round_began) / self._prolong_seconds
+
+    def _everybody(self) -> Iterator[tuple[str, ...]]:
+        """Each channel with its clients, so many at once as a command takes."""
+        for channel, clients in self._here.items():
+            everybody = tuple(clients)
+            for start in range(0, len(everybody), CLIENTS_AT_ONCE):
+                yield channel, *everybody[start : start + CLIENTS_AT_ONCE]
 
     async def _tell(self) -> None:
         """Everything, once. What Redis does not take is put behind the rest, which does not wait for it."""

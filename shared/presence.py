@@ -113,7 +113,7 @@ class Presence:
 
     def _command(self, moved: Moved) -> Command:
         bus = bus_name(moved.channel) if moved.announce else ""
-        who = [f"{client} {login}" for who in (moved.here, moved.left) for client, login in who]
+        who = [f"{client} {login}" for some in (moved.here, moved.left) for client, login in some]
         keys = (presence_key(moved.channel), left_key(moved.channel))
         return _TELL.command(keys, bus, self._milliseconds, moved.code, LEFT_SECONDS, len(moved.here), *who)
 

@@ -173,8 +173,16 @@ def _tried(transfer: Transfer, call: CallRecord) -> LegRecord | QueueRecord | No
     """Whom the PBX had tried last for a transfer. The document tells times only, and these have to do."""
     queue, legs = call.queue, call.legs
     if transfer.kind is TransferKind.BLIND:
-        # The phone it went to may ring in the same instant: both events came with one read.
-        before = sum(leg.ringing_at is not None and leg.ringing_at < transfer.at for leg in legs)
+        # The phone it went to may ring in the same instant: both events came with one read. So may, on a very busy
+        # machine, all that the one who passed it on has done.
+        before = sum(
+            leg.ringing_at is not None
+            and (
+                leg.ringing_at < transfer.at
+                or (leg.ringing_at == transfer.at and leg.endpoint == transfer.by)
+            )
+            for leg in legs
+        )
     else:
         before = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
         before = max(0, before - 1)  # who was consulted was called before the transfer

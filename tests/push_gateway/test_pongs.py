@@ -5,7 +5,7 @@ import pytest
 from push_gateway import lifetime
 from push_gateway.codes import NO_PONG, TOO_MANY_ERRORS
 from shared.push import PushPublisher
-from tests.push_gateway.helpers import RawClient, make_card, running_gateway
+from tests.push_gateway.helpers import RawClient, make_card, running_gateway, token
 
 
 @pytest.fixture
@@ -45,6 +45,22 @@ async def test_who_is_silent_goes(redis_url: str, publisher: PushPublisher) -> N
     async with running_gateway(redis_url) as gateway, gateway.raw() as client:
         await client.connect("101")
         assert (await client.closed())[0] == NO_PONG.code
+
+
+async def test_the_beginning_of_a_command_is_no_answer(redis_url: str, publisher: PushPublisher) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.connect("101")
+        await client.socket.send(["{}", '\n{"id":5,"rpc":{"method":"nobody knows"}}'])
+        assert (await client.hear())["id"] == 5
+
+
+async def test_an_answer_that_comes_with_the_greeting_is_taken(
+    redis_url: str, publisher: PushPublisher
+) -> None:
+    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+        await client.say({"id": 1, "connect": {"token": token("101")}})
+        await client.say({})
+        assert "connect" in await client.hear()
 
 
 async def test_a_flood_of_answers_is_a_flood(redis_url: str, publisher: PushPublisher) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
+import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -87,6 +89,79 @@ async def test_what_happens_while_redis_is_away_is_told_when_it_is_back(
             valkey.start()
         # This Valkey has forgotten everything: who stays is told again as well.
         await becomes(Presence(redis), "agent:101", {"stays": "101", "late": "101"})
+
+
+class Counting(Presence):
+    """How often each client was told to be there; `often(n)`: everybody so often."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.told = Counter[str]()
+        self.most = 0
+
+    async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        self.told.update(client for moved in moves for client, _ in moved.here)
+        self.most = max(self.most, sum(len(moved.here) for moved in moves))
+        return await super().tell(moves)
+
+    async def often(self, times: int, clients: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.told) < clients or min(self.told.values()) < times:  # noqa: ASYNC110 - there is none
+                await asyncio.sleep(0.005)
+
+
+async def test_who_joins_a_channel_in_the_middle_of_a_round_holds_up_nobody(redis: Redis) -> None:
+    async with keeping(keeper := PresenceKeeper(counting := Counting(redis), prolong_seconds=0.4)):
+        for n in range(10):
+            keeper.enter(f"agent:{n}", f"early{n}", f"{n}")
+        keeper.enter("line:support", "early", "0")
+        await counting.often(2, clients=11)  # a round is under way
+        for n in range(500):
+            keeper.enter("line:support", f"late{n}", f"{n}")
+        # Told once when they came; and everybody in each of the rounds.
+        await counting.often(5, clients=511)
+
+
+async def test_a_round_goes_in_small_steps(redis: Redis) -> None:
+    async with keeping(keeper := PresenceKeeper(counting := Counting(redis), prolong_seconds=0.4)):
+        for n in range(300):
+            keeper.enter("line:support", f"c{n}", f"{n}")
+        await counting.often(3, clients=300)
+    assert counting.most <= presence.CLIENTS_AT_ONCE
+
+
+async def test_a_lonely_tab_is_prolonged_in_every_round(redis: Redis) -> None:
+    loop = asyncio.get_running_loop()
+    async with keeping(keeper := PresenceKeeper(counting := Counting(redis), prolong_seconds=1.0)):
+        keeper.enter("agent:101", "tab", "101")
+        await counting.often(2, clients=1)
+        began = loop.time()
+        await counting.often(5, clients=1)
+    # Three rounds; with a round that lasts twice as long as it should they would be six.
+    assert loop.time() - began < 5
+
+
+class Hanging(Counting):
+    """As when one node of a cluster does not answer: the others have written theirs."""
+
+    async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        there = [moved for moved in moves if not moved.channel.startswith("agent:hung")]
+        away = await super().tell(there)
+        if len(there) < len(moves):
+            await asyncio.sleep(30)
+        return away
+
+
+async def test_a_node_that_hangs_does_not_keep_new_tabs_from_being_told(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "TELL_SECONDS", 0.2)
+    monkeypatch.setattr(presence, "RETRY_SECONDS", 0.1)
+    async with keeping(keeper := PresenceKeeper(Hanging(redis), prolong_seconds=0.2)):
+        for n in range(40):
+            keeper.enter(f"agent:hung{n}", "tab", f"{n}")
+        keeper.enter("line:support", "new", "101")
+        await becomes(Presence(redis), "line:support", {"new": "101"})
 
 
 class PartlyAway(Presence):

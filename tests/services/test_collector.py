@@ -1,12 +1,14 @@
 """What stays is looked through once; circles that die later go away too."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from services.collector import Collector
+from services import collector as module
+from services.collector import Collector, collecting
 
 
 class Link:
@@ -60,6 +62,34 @@ def test_circles_that_died_late_go_when_they_may_be_many(collector: Collector) -
     assert other() is None
     assert not collector.tidy()
     assert many
+
+
+def test_full_collections_come_often_and_see_little(collector: Collector) -> None:
+    seen = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            seen.append(sum(gc.get_count()))
+
+    frozen = gc.get_freeze_count()
+    gc.callbacks.append(watch)
+    stays = [Link() for _ in range(60_000)]
+    gc.callbacks.remove(watch)
+    assert len(seen) >= 2
+    assert gc.get_freeze_count() - frozen > len(stays) / 4
+
+
+async def test_what_is_young_is_looked_through_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "YOUNG_SECONDS", 0.01)
+    async with collecting(), asyncio.timeout(10):
+        gc.disable()
+        try:
+            one, other = circle()
+            del one
+            while other() is not None:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.005)
+        finally:
+            gc.enable()
 
 
 def test_what_is_frozen_is_freed_by_its_last_reference(collector: Collector) -> None:
