@@ -18,6 +18,7 @@ from tests.browser.product import WITH_DESK, at_desk, followed, talk
 from tests.browser.sound import is_silent, listen_to, sounds
 from tests.browser.wire import wire
 from tests.e2e.stack import SECRET, Stack, product
+from tests.push_gateway.helpers import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -63,8 +64,8 @@ async def test_the_card_outlives_whatever_happens_to_the_link(
             assert (await refreshed.value).status == 200
             first = await pbx.place("direct_did", caller=CALLER, agent="101", pace="manual")
             first_id = await talk(page, first)
-            assert any('"refresh"' in frame for frame in frames.sent)
-            assert any('"refresh"' in frame and '"ttl":' in frame for frame in frames.heard)
+            await until(lambda: any('"refresh"' in frame for frame in frames.sent))
+            await until(lambda: any('"refresh"' in frame and '"ttl":' in frame for frame in frames.heard))
 
             # The socket is killed, and what happens meanwhile is not missed.
             await note_field(page).press_sequentially("Обещали")
