@@ -86,9 +86,8 @@ def confirm(
         # A channel that was answered once stays up; while a phone rings on, no other was answered in its place.
         if stayed or (waits and call.anchor.state != UP) or (rang and len(ringing) == len(rang)):
             call.unseen_since = None
-        if waited_on or _still_parked(
-            call, there, company
-        ):  # else a phone may have been tried, and have refused
+        # Else a phone may have been tried, and have refused.
+        if waited_on or _still_parked(call, there, company):
             for transfer in call.transfers:
                 transfer.unsure = False
         if stayed and queue is not None:

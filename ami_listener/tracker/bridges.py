@@ -40,7 +40,7 @@ def enter(book: Book, event: AmiMessage, at: datetime) -> None:
     if not channel.helper and channel is not call.anchor:
         book.answer(channel, at)
         if channel.leg is not None:
-            channel.leg.unsure = False
+            channel.leg.unsure = False  # he was not seen to talk; now he is
     book.who_talks(call)
 
 

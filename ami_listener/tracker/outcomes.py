@@ -154,9 +154,9 @@ def call_end_reason(call: CallRecord) -> CallEndReason:
     if attempts:
         last = attempts[-1].end_reason
         return _CALL_BY_LEG.get(last, CallEndReason.NO_ANSWER) if last else CallEndReason.NO_ANSWER
-    if not inbound and call.gap:
-        return CallEndReason.UNKNOWN  # who was called was not seen
     if not inbound:
+        if call.gap:
+            return CallEndReason.UNKNOWN  # who was called was not seen
         # Nobody was called: the agent talked to the dialplan (voice mail, a feature code), or the number was refused.
         return CallEndReason.COMPLETED if call.picked_up_by_dialplan else CallEndReason.FAILED
     if call.closed:

@@ -32,6 +32,13 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def later(clock: Clock) -> None:
+    """Whoever was to be woken by now has been."""
+    sleeper = Sleeper()
+    clock.at(now() + 3 * TICK_SECONDS, sleeper)
+    await sleeper.woken.wait()
+
+
 async def test_nobody_is_woken_before_the_moment_and_all_in_their_order(clock: Clock) -> None:
     begin = now()
     moments = [begin + 0.08, begin + 0.03, begin + 0.05, begin + 0.05]
@@ -39,7 +46,7 @@ async def test_nobody_is_woken_before_the_moment_and_all_in_their_order(clock: C
     for moment, sleeper in zip(moments, sleepers, strict=True):
         clock.at(moment, sleeper)
     await asyncio.gather(*(sleeper.woken.wait() for sleeper in sleepers))
-    await asyncio.sleep(2 * TICK_SECONDS)
+    await later(clock)
     for moment, sleeper in zip(moments, sleepers, strict=True):
         (woken,) = sleeper.times
         assert woken >= moment
@@ -68,7 +75,7 @@ async def test_who_is_forgotten_sleeps_on(clock: Clock) -> None:
     clock.forget(gone)
     clock.at(math.inf, never)
     await stays.woken.wait()
-    await asyncio.sleep(2 * TICK_SECONDS)
+    await later(clock)
     assert (gone.times, never.times) == ([], [])
 
 

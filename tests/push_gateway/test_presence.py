@@ -134,14 +134,15 @@ async def test_a_round_goes_in_small_steps(redis: Redis) -> None:
 
 
 async def test_a_lonely_tab_is_prolonged_in_every_round(redis: Redis) -> None:
-    loop = asyncio.get_running_loop()
-    async with keeping(keeper := PresenceKeeper(counting := Counting(redis), prolong_seconds=1.0)):
-        keeper.enter("agent:101", "tab", "101")
-        await counting.often(2, clients=1)
-        began = loop.time()
-        await counting.often(5, clients=1)
-    # Three rounds; with a round that lasts twice as long as it should they would be six.
-    assert loop.time() - began < 5
+    lonely, crowd = Counting(redis), Counting(redis)
+    alone, together = (PresenceKeeper(counting, prolong_seconds=0.5) for counting in (lonely, crowd))
+    async with keeping(alone), keeping(together):
+        alone.enter("agent:101", "tab", "101")
+        for n in range(100):
+            together.enter("line:support", f"c{n}", f"{n}")
+        await crowd.often(9, clients=100)
+    # Beside many, whose rounds last as long as they should; twice as long a round would be half as often.
+    assert lonely.told["tab"] >= 7
 
 
 class Hanging(Counting):
