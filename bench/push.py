@@ -60,10 +60,13 @@ async def pushes(server: Server, tabs: range, numbers: Numbers, seconds: float =
     loop, dice = asyncio.get_running_loop(), random.Random(7)
     sent: dict[str, int] = {}
     under_way: list[asyncio.Future[None]] = []
-    began = loop.time()
-    for turn in range(int(seconds * PUSHES_PER_SECOND)):
+    # Made before: the making of the next one would hold up the sending of each.
+    cards = []
+    for _ in range(int(seconds * PUSHES_PER_SECOND)):
         tab, number = dice.choice(tabs), numbers.take()
-        card = card_of(tab, number)
+        cards.append((tab, number, card_of(tab, number)))
+    began = loop.time()
+    for turn, (tab, number, card) in enumerate(cards):
         await asyncio.sleep(max(0.0, began + turn / PUSHES_PER_SECOND - loop.time()))
         sent[str(number)] = monotonic_ns()
         under_way.append(asyncio.ensure_future(server.push(tab, card)))
