@@ -12,7 +12,7 @@ from typing import Protocol
 from shared.observability import logger
 
 # Nobody is woken later than this after the moment; as many rows wait as there are in the longest time between pings.
-TICK_SECONDS = 0.02
+TICK_SECONDS = 0.01
 # Of a tick: more than floats lose, less than the clock tells apart.
 _ROUNDING = 1e-6
 

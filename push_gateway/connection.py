@@ -5,8 +5,8 @@ What carries it (a WebSocket, an HTTP stream) is behind `receive` and `Socket`.
 
 import asyncio
 import math
+import random
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,7 +101,13 @@ class Connection:
         client_id = secrets.token_hex(8)
         self.client = Client(socket, around.metrics, around.limits.queue_bytes, client_id)
         self.session = Session(
-            client_id, around.node, door.identify, around.limits, self._loop.time(), session_name
+            client_id,
+            around.node,
+            door.identify,
+            around.limits,
+            self._loop.time(),
+            session_name,
+            spread=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
 
     async def serve(self) -> None:
@@ -240,12 +246,6 @@ class Connection:
 
     async def _give_receipt(self, effect: GiveReceipt) -> None:
         self._metrics.receipts.labels(effect.what).inc()
-        if effect.what == "card.shown":
-            published_at = self._hub.published_at(
-                f"agent:{effect.agent}", effect.seen.call_id, effect.seen.rev
-            )
-            if published_at is not None:
-                self._metrics.shown_seconds.observe(max(0.0, time.time() - published_at))
         receipt = Receipt(
             **effect.seen.model_dump(),
             what=effect.what,

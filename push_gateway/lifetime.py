@@ -15,12 +15,17 @@ _NEVER = float("inf")
 
 
 class Lifetime:
-    """The deadlines of one connection. It is stale if it has not connected at `stale_at`."""
+    """The deadlines of one connection. It is stale if it has not connected at `stale_at`.
 
-    __slots__ = ("_expires_at", "_ping_at", "_pong_until", "_stale_at")
+    `spread`, from 0 to 1: after which part of the time between two pings the first one is sent. With the same one for
+    all, tabs that came together, after a restart, would be pinged together ever after, and a ring wait for them.
+    """
 
-    def __init__(self, stale_at: float) -> None:
+    __slots__ = ("_expires_at", "_ping_at", "_pong_until", "_spread", "_stale_at")
+
+    def __init__(self, stale_at: float, spread: float) -> None:
         self._stale_at = stale_at
+        self._spread = spread
         self._ping_at = _NEVER
         self._pong_until = _NEVER
         self._expires_at = _NEVER
@@ -38,7 +43,7 @@ class Lifetime:
 
     def connected(self, now: float) -> None:
         self._stale_at = _NEVER
-        self._ping_at = now + PING_SECONDS
+        self._ping_at = now + PING_SECONDS * self._spread
 
     def token_until(self, moment: float) -> None:
         """The token, the first one or a new one, is good until then."""

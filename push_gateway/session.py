@@ -61,7 +61,8 @@ from push_gateway.protocol import (
 )
 from push_gateway.receipts import RECEIPTS, parse_receipt
 from shared.desk import desk_json
-from shared.push import HISTORY_LENGTH, ChannelState, Position, Publication, agent_channel
+from shared.push import ChannelState, Position, Publication, agent_channel
+from shared.push_scripts import HISTORY_LENGTH
 from shared.security import TokenError
 from shared.token_keys import UnknownKeyError
 
@@ -85,6 +86,7 @@ class Session:
 
     `authenticate` turns a token into an `Identity` or raises `TokenError`. `deadline` is when `tick` is wanted next.
     `name`: secret, for a tab that speaks by post: it names the session in its posts. Empty for one with a socket.
+    `spread`: see `Lifetime`.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Session:
         limits: Limits,
         now: float,
         name: str = "",
+        spread: float = 1.0,
     ) -> None:
         self.client_id = client_id
         self.identity: Identity | None = None
@@ -104,7 +107,7 @@ class Session:
         self._limits = limits
         self._phase = _Phase.NEW
         self._channels: set[str] = set()
-        self._lifetime = Lifetime(now + limits.first_command_seconds)
+        self._lifetime = Lifetime(now + limits.first_command_seconds, spread)
         self._pace = Pace(limits.commands_per_second, now)
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from push_gateway import presence
 from push_gateway.presence import PresenceKeeper
 from services.embedded import EmbeddedValkey
-from shared.presence import Moved, Presence, presence_key
+from shared.presence import PRESENT_SECONDS, Moved, Presence, presence_key
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +92,7 @@ async def test_what_happens_while_redis_is_away_is_told_when_it_is_back(
 
 
 class Counting(Presence):
-    """How often each client was told to be there; `often(n)`: everybody so often."""
+    """How often each client was told to be there, or to stay; `often(n)`: everybody so often."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
@@ -100,9 +100,16 @@ class Counting(Presence):
         self.most = 0
 
     async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        self._count(moves)
+        return await super().tell(moves)
+
+    async def prolong(self, stays: Sequence[Moved]) -> list[Moved]:
+        self._count(stays)
+        return await super().prolong(stays)
+
+    def _count(self, moves: Sequence[Moved]) -> None:
         self.told.update(client for moved in moves for client, _ in moved.here)
         self.most = max(self.most, sum(len(moved.here) for moved in moves))
-        return await super().tell(moves)
 
     async def often(self, times: int, clients: int) -> None:
         async with asyncio.timeout(20):
@@ -152,12 +159,20 @@ class Hanging(Counting):
     hung = 0
 
     async def tell(self, moves: Sequence[Moved]) -> list[Moved]:
+        return await self._write(super().tell, moves)
+
+    async def prolong(self, stays: Sequence[Moved]) -> list[Moved]:
+        return await self._write(super().prolong, stays)
+
+    async def _write(
+        self, write: Callable[[Sequence[Moved]], Awaitable[list[Moved]]], moves: Sequence[Moved]
+    ) -> list[Moved]:
         there = [moved for moved in moves if not (self.hangs and moved.channel.startswith("agent:odd"))]
-        away = await super().tell(there)
+        left = await write(there)
         if len(there) < len(moves):
             self.hung += 1
             await asyncio.sleep(30)
-        return away
+        return left
 
 
 async def test_a_node_that_hangs_does_not_keep_new_tabs_from_being_told(
@@ -177,6 +192,29 @@ async def test_a_node_that_hangs_does_not_keep_new_tabs_from_being_told(
         keeper.enter("line:support", "new", "101")
         await becomes(Presence(redis), "line:support", {"new": "101"})
     assert hanging.hung < 10  # not only when everybody else has been prolonged
+
+
+async def test_who_stays_costs_no_script_and_who_is_not_as_thought_is_told(redis: Redis) -> None:
+    async def scripts_run() -> int:
+        return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+    writer = Presence(redis)
+    stays = [
+        Moved(f"agent:{n}", announce=True, here=[(f"tab{n}", f"{n}"), (f"other{n}", f"{n}")])
+        for n in range(4)
+    ]
+    assert await writer.prolong(stays) == stays  # Redis' clock is not known yet
+    await writer.tell(stays)
+    before, so_far = await scripts_run(), await redis.zscore(presence_key("agent:0"), "tab0 0")
+    assert await writer.prolong(stays) == []
+    assert await redis.zscore(presence_key("agent:0"), "tab0 0") > so_far
+    assert await redis.ttl(presence_key("agent:0")) > PRESENT_SECONDS - 5
+    # One has vanished, in another channel is somebody whose time is over, the third has been lost altogether.
+    await redis.zrem(presence_key("agent:1"), "tab1 1")
+    await redis.zadd(presence_key("agent:2"), {"dead 2": 1})
+    await redis.delete(presence_key("agent:3"))
+    assert await writer.prolong(stays) == stays[1:]
+    assert await scripts_run() == before
 
 
 class PartlyAway(Presence):
