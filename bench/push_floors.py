@@ -14,6 +14,8 @@ from typing import Any, cast
 import uvicorn
 import uvloop
 
+from shared.websocket import text_frame
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -59,7 +61,7 @@ class Raw(asyncio.Protocol):
         accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
         self._transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + frame_of(b"ready")
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + text_frame(b"ready")
         )
         self._everybody.add(self._transport)
 
@@ -67,16 +69,9 @@ class Raw(asyncio.Protocol):
         self._everybody.discard(self._transport)
 
 
-def frame_of(text: bytes) -> bytes:
-    """A text frame of a server."""
-    size = len(text)
-    head = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
-    return b"\x81" + head + text
-
-
 async def serve_raw(port: int, text: bytes) -> None:
     everybody: set[asyncio.Transport] = set()
-    frame = frame_of(text)
+    frame = text_frame(text)
     server = await asyncio.get_running_loop().create_server(
         lambda: Raw(everybody, frame), "127.0.0.1", port, backlog=2048
     )

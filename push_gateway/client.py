@@ -15,11 +15,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from starlette.websockets import WebSocketDisconnect
-from websockets.frames import Frame as WebSocketFrame
-from websockets.frames import Opcode
 
 from push_gateway.codes import SLOW, Close
 from push_gateway.metrics import Metrics
+from shared.websocket import text_frame
 
 # What waits is written as one frame up to this size: fewer system calls, and no message waits for a giant one.
 BATCH_BYTES = 64 * 1024
@@ -32,7 +31,7 @@ CLOSE_SECONDS = 5.0
 
 class Frame:
     """A message, shared by all who get it. `text`: UTF-8. `key`: what it is the whole and newest state of (a call in a
-    channel); None if it must be heard in any case. `published_at`: by Redis' clock; 0 if it is no publication."""
+    channel); None if it must be heard in any case. `published_at`: in seconds since 1970; 0 if it is no publication."""
 
     __slots__ = ("_wire", "key", "published_at", "size", "text")
 
@@ -47,15 +46,15 @@ class Frame:
     def wire(self) -> bytes:
         """As a WebSocket carries it; built once, however many get it."""
         if not self._wire:
-            self._wire = WebSocketFrame(Opcode.TEXT, self.text).serialize(mask=False)
+            self._wire = text_frame(self.text)
         return self._wire
 
 
 class Socket(Protocol):
     """What is needed of a connection."""
 
-    def write_now(self, frame: Frame) -> bool:
-        """Write it without waiting; False if that cannot be, and nothing was written."""
+    def write_now(self, frame: bytes, /) -> bool:
+        """Write a `Frame.wire` without waiting; False if that cannot be, and nothing was written."""
         ...
 
     async def send(self, text: bytes) -> None:
@@ -115,7 +114,7 @@ class Client:
         """Send a frame, or queue it. An empty queue takes any one frame, so that a large snapshot always gets
         through."""
         # The writer is asleep when nothing waits and nothing is being written: no frame is overtaken.
-        if self._asleep is not None and self._socket.write_now(frame):
+        if self._asleep is not None and self._socket.write_now(frame.wire):
             return
         if self.closing:
             return

@@ -53,7 +53,8 @@ class Hub:
         self._reader = DeskReader(redis)
         self._metrics = metrics
         self._log = logger("push.hub")
-        self._channels: dict[str, Channel] = {}
+        # By their names on the bus, as its messages name them.
+        self._channels: dict[bytes, Channel] = {}
         self._reads = asyncio.Semaphore(PARALLEL_READS)
         self._link = bus_of(
             redis, metrics, Ears(self._wanted, self._on_subscribed, self._message, self._deaf)
@@ -82,17 +83,18 @@ class Hub:
         """Subscribe a client. `reply` is called with the channel's state; what comes after that state follows it
         into the client's queue, without a hole and without a repeat. `lost` is called, perhaps more than once, when
         publications were lost or the channel was begun anew; it must have the client leave. Raises `BusAway`."""
-        channel = self._channels.get(name)
+        on_bus = bus_name(name)
+        channel = self._channels.get(on_bus.encode())
         is_new = channel is None
         if channel is None:
-            channel = self._channels[name] = Channel(name)
+            channel = self._channels[on_bus.encode()] = Channel(name)
         seat = channel.seats[client] = Seat(client, lost)
         try:
             if not self._link.up:
                 raise BusAway
             async with asyncio.timeout(READ_SECONDS):
                 if is_new:
-                    self._link.subscribe(bus_name(name))
+                    self._link.subscribe(on_bus)
                 await channel.subscribed.wait()
                 acknowledged = channel.acknowledged
                 state = await self._read(name, known)
@@ -118,15 +120,16 @@ class Hub:
         reply(state)
         held, seat.held = seat.held or [], None
         if channel.seats.get(client) is seat:  # else the reply was a refusal
-            self._metrics.deliveries.inc(sum(self._hand(seat, position, frame) for position, frame in held))
+            self._metrics.deliveries.count(sum(self._hand(seat, position, frame) for position, frame in held))
 
     def leave(self, client: Hearer, name: str) -> None:
         """Unsubscribe a client; the last one takes the channel along."""
-        channel = self._channels.get(name)
+        on_bus = bus_name(name)
+        channel = self._channels.get(on_bus.encode())
         if channel is None or channel.seats.pop(client, None) is None or channel.seats:
             return
-        del self._channels[name]
-        self._link.unsubscribe(bus_name(name))
+        del self._channels[on_bus.encode()]
+        self._link.unsubscribe(on_bus)
 
     def leave_all(self, client: Hearer, names: Iterable[str]) -> None:
         for name in names:
@@ -141,11 +144,6 @@ class Hub:
                 return await self._reader.history(name, since, limit, reverse=reverse)
         except BUS_FAILURES as error:
             raise BusAway from error
-
-    def published_at(self, name: str, call_id: str, rev: int) -> float | None:
-        """When a card was published (Redis' clock), if it passed here not long ago."""
-        channel = self._channels.get(name)
-        return channel.published.get((call_id, rev)) if channel else None
 
     # --- messages ---------------------------------------------------------------------------------------------
 
@@ -169,7 +167,6 @@ class Hub:
                 return
         # Else the desk was rebuilt: `_hand` asks those who read it before to read it again.
         channel.position = position
-        channel.remember(heard)
         self._fan_out(channel, position, _frame(channel, heard), heard.published_at)
 
     @staticmethod
@@ -189,9 +186,8 @@ class Hub:
                 seat.held.append((position, frame))
             else:
                 handed += self._hand(seat, position, frame)
-        self._metrics.deliveries.inc(handed)
-        if handed and published_at:
-            self._metrics.delivery_seconds.observe(max(0.0, time.time() - published_at))
+        if handed:
+            self._metrics.deliveries.count(handed, time.time() - published_at if published_at else None)
 
     def _hand(self, seat: Seat, position: Position, frame: Frame) -> bool:
         """Is it news for this seat?"""
@@ -229,13 +225,13 @@ class Hub:
                 break
             except BUS_FAILURES:
                 await asyncio.sleep(REPAIR_SECONDS)
-            if self._channels.get(channel.name) is not channel:
+            if self._channels.get(bus_name(channel.name).encode()) is not channel:
                 return
         held, channel.held = channel.held or [], None
         channel.position = state.position
         if state.recovered:
             for missed in state.missed:
-                frame = Frame(push_frame(channel.name, missed))
+                frame = Frame(push_frame(channel.head, missed.data, missed.offset))
                 self._fan_out(channel, Position(known.epoch, missed.offset), frame)
         else:
             self._log.info("a channel can't be recovered, its clients reconnect", channel=channel.name)
@@ -270,36 +266,33 @@ class Hub:
 
     def _wanted(self) -> Iterable[str]:
         yield from (name.decode() for name in self._direct)
-        yield from (bus_name(name) for name in self._channels)
+        yield from (name.decode() for name in self._channels)
 
     def _deaf(self, names: Iterable[str]) -> None:
         for name in names:
-            if (channel := self._channels.get(_channel_of(name.encode()))) is not None:
+            if (channel := self._channels.get(name.encode())) is not None:
                 channel.subscribed.clear()
 
     def _message(self, name: bytes, payload: bytes) -> None:
-        direct = self._direct.get(name)
-        if direct is not None:
-            direct.heard(payload)
-            return
-        moved = parse_presence(payload)
-        if moved is not None:
-            self._announce(self._channels.get(_channel_of(name)), *moved)
-            return
+        channel = self._channels.get(name)
+        if channel is None:
+            if name in self._direct:
+                self._direct[name].heard(payload)
+            return  # else its last tab has just left
         try:
-            heard = Heard.parse(name, payload)
+            heard = Heard.parse(payload)
         except ValueError:
-            self._log.warning("something else than ours is published on the push bus", name=name[:80])
+            moved = parse_presence(payload)
+            if moved is not None:
+                self._announce(channel, *moved)
+            else:
+                self._log.warning("something else than ours is published on the push bus", name=name[:80])
             return
-        channel = self._channels.get(heard.channel)
-        if channel is not None:
-            self._hear(channel, heard)
+        self._hear(channel, heard)
 
     @staticmethod
-    def _announce(channel: Channel | None, what: str, client: str, login: str) -> None:
+    def _announce(channel: Channel, what: str, client: str, login: str) -> None:
         """Tell those in the channel who came or went; not the one it is about, who knows it."""
-        if channel is None:
-            return
         for seat in channel.seats.values():
             if seat.held is None and seat.client.id != client:
                 seat.client.push_text(presence_frame(channel.name, what, client, login))
@@ -310,7 +303,7 @@ class Hub:
             if direct.began is not None:
                 self._spawn(self._begin(direct.began))
             return
-        channel = self._channels.get(_channel_of(name))
+        channel = self._channels.get(name)
         if channel is None:
             return
         channel.subscribed.set()
@@ -326,10 +319,5 @@ class Hub:
 
 
 def _frame(channel: Channel, heard: Heard) -> Frame:
-    key = (channel.name, heard.call_id) if heard.call_id else None
-    return Frame(push_frame(channel.name, Publication(heard.offset, heard.data)), key, heard.published_at)
-
-
-def _channel_of(name: bytes) -> str:
-    """`agent:101` of `callcard:push:{agent:101}`."""
-    return name.decode().partition("{")[2].removesuffix("}")
+    key = (channel.name, heard.key) if heard.key else None
+    return Frame(push_frame(channel.head, heard.data, heard.offset), key, heard.published_at)

@@ -118,13 +118,14 @@ def raw_reply(number: int, method: str, result: bytes) -> str:
     return (b'{"id":%d,"%s":%s}' % (number, method.encode(), result)).decode()
 
 
-def push_frame(channel: str, publication: Publication) -> bytes:
-    """A publication on its way to the tabs of a channel: made once, whoever many they are."""
-    return b'{"push":{"channel":%s,"pub":{"data":%s,"offset":%d}}}' % (
-        orjson.dumps(channel),
-        publication.data,
-        publication.offset,
-    )
+def push_head(channel: str) -> bytes:
+    """What `push_frame` begins with."""
+    return b'{"push":{"channel":%s,"pub":{"data":' % orjson.dumps(channel)
+
+
+def push_frame(head: bytes, data: bytes, offset: int) -> bytes:
+    """A publication on its way to the tabs of a channel: made once, however many they are. `head`: see `push_head`."""
+    return b'%s%s,"offset":%d}}}' % (head, data, offset)
 
 
 def presence_frame(channel: str, what: str, client: str, user: str) -> str:

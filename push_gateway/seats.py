@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from push_gateway.client import Frame
+from push_gateway.protocol import push_head
 from shared.push import Heard, Position
-
-# Cards whose publish time is remembered for the receipts, a channel.
-REMEMBERED_CARDS = 16
 
 
 class Hearer(Protocol):
@@ -38,10 +36,21 @@ class Seat:
 
 
 class Channel:
-    __slots__ = ("acknowledged", "early", "held", "name", "position", "published", "seats", "subscribed")
+    __slots__ = (
+        "acknowledged",
+        "early",
+        "head",
+        "held",
+        "name",
+        "position",
+        "seats",
+        "subscribed",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # How each frame with a publication of it begins.
+        self.head = push_head(name)
         self.seats: dict[Hearer, Seat] = {}
         # Set while Redis sends us the channel; `acknowledged` counts how often it began to.
         self.subscribed = asyncio.Event()
@@ -51,11 +60,3 @@ class Channel:
         self.early: list[Heard] = []
         # Not None while the history is read again; messages wait in it.
         self.held: list[Heard] | None = None
-        self.published: dict[tuple[str, int], float] = {}
-
-    def remember(self, heard: Heard) -> None:
-        """When a card was published, for the receipts of it that will come."""
-        if heard.rev:
-            self.published[(heard.call_id, heard.rev)] = heard.published_at
-            if len(self.published) > REMEMBERED_CARDS:
-                del self.published[next(iter(self.published))]

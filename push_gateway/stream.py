@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from push_gateway.client import Frame
 from push_gateway.codes import Close
 from push_gateway.gateway import Gateway
 from push_gateway.hub import READ_SECONDS
@@ -57,7 +56,7 @@ class _StreamSocket:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def write_now(self, frame: Frame) -> bool:
+    def write_now(self, frame: bytes, /) -> bool:
         return False  # ASGI has no such way
 
     async def send(self, text: bytes) -> None:

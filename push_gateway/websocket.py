@@ -6,7 +6,6 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from push_gateway.client import Frame
 from push_gateway.connection import Gone
 from push_gateway.gateway import Gateway
 from push_gateway.protocol import PING, BadFrame
@@ -57,11 +56,8 @@ class _Socket:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         at_once: AtOnce = scope["extensions"][AT_ONCE]["ways"]
-        self._write = at_once.write_now
+        self.write_now = at_once.write_now
         self._take = at_once.take
-
-    def write_now(self, frame: Frame) -> bool:
-        return self._write(frame.wire)
 
     def pongs_to(self, heard: Callable[[], None]) -> None:
         self._take(PING, heard)

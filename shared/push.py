@@ -1,28 +1,30 @@
 """The push bus on Redis: what `card_api` publishes and `push_gateway` hands to the tabs.
 
-A channel (`agent:101`, `line:support`, `notices`) has four keys in one hash slot, all named after it:
+A channel (`agent:101`, `line:support`, `notices`) has two keys in one hash slot, both named after it:
 
-    meta     hash    epoch (names this incarnation of the channel), offset (counts publications, by one), and
-                     `r:<call_id>` -> highest rev seen, of open cards and of those closed not long ago
+    state    hash    epoch (names this incarnation of the channel) and offset (counts publications, by one); in agents'
+                     channels `c:<call_id>` -> each open card as it was published, and for these and those closed not
+                     long ago `r:<call_id>` -> the highest rev seen, `u:<call_id>` -> the milliseconds since 1970 after
+                     which the call is forgotten
     history  stream  the last publications; the entry id is `<offset>-0`
-    desk     hash    call_id -> card JSON: the open cards, for agents' channels
-    until    zset    call_id -> milliseconds since 1970 after which desk and meta forget it
 
 Publishing is one script (count, append, keep the desk, PUBLISH), reading is one script; so the desk, the history and
 what is heard live can't disagree. A reader subscribes to `bus_name(channel)` first, reads then, and drops what it heard
 live up to the offset it read.
 
-A message on the bus is `epoch SP offset SP published_at SP rev SP call_id LF data`, published_at in microseconds since
-1970 by Redis' clock. For what is not a card rev is 0 and call_id its key, if it has one. An epoch that changed, with no
-data, says: read the desk anew.
+A message on the bus is `epoch SP offset SP published_at SP key LF data`, published_at in microseconds since 1970 by the
+clock of who publishes. The key of a card is its call_id; what is not a card has one or has none. An epoch that changed,
+with no data, says: read the desk anew.
 
 Stays within Redis 7.0 commands; works on Redis Cluster because no script touches two channels.
 """
 
 import secrets
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from itertools import count
+from typing import Any, NamedTuple, Protocol, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -32,7 +34,7 @@ from shared.cluster_link import link_to
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
 from shared.link import Command
-from shared.push_scripts import HISTORY, PUBLISH, READ, REBUILD
+from shared.push_scripts import CLOSED_SECONDS, HISTORY, PUBLISH, READ, REBUILD
 from shared.script import Script, run_each
 
 NOTICES = "notices"
@@ -41,26 +43,14 @@ NOTICES = "notices"
 RECEIPTS_STREAM = "callcard:receipts"
 """What the tabs showed: entries `{"r": Receipt}`. Bounded: a reader that is away loses figures, not cards."""
 
-# A busy agent's tab misses about ten publications a call; 128 of some 3 kB are an hour of work and stay well below the
-# megabyte a connect reply may have.
-HISTORY_LENGTH = 128
-# Who was away longer has the desk from the snapshot, and what was missed from the REST API.
-HISTORY_SECONDS = 600
-# Position and desk outlive a week of absence; after that the next sign-in begins a new epoch, which is harmless.
-KEEP_SECONDS = 7 * 24 * 3600
-# Late updates come from a stream that is read again after a crash: minutes, not hours.
-CLOSED_SECONDS = 3600
 # About a day of 500 busy agents' receipts; 300 bytes each.
 RECEIPTS_LENGTH = 50_000
 
-_DESK_WHOLE = "callcard:push:desk-whole"
+# Counts with the layout of the keys: after an upgrade that changes it all desks are rebuilt.
+_DESK_WHOLE = "callcard:push:desks-whole-2"
 _RECEIPT_FIELD = b"r"
 _CARD_HEAD = b'{"type":"card","card":'
 _CARD_TAIL = b"}"
-
-# Keys are tidied and their lives prolonged once in so many publications: each is a command more in the script, and a
-# busy agent's channel has this many in a quarter of an hour.
-TIDY_EVERY = 16
 
 
 def agent_channel(login: str) -> str:
@@ -73,47 +63,42 @@ def bus_name(channel: str) -> str:
     return f"callcard:push:{{{channel}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+# Tuples: each is made once or more for every card, and a frozen dataclass takes three times as long.
+class Position(NamedTuple):
     """Where a reader is in a channel: it has everything up to `offset` of the incarnation `epoch`."""
 
     epoch: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """One publication: `data` is the JSON as it was published."""
 
     offset: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """A message of the bus. `data` is empty for "the desk was rebuilt under a new epoch".
 
-    `published_at`: seconds since 1970 by Redis' clock. `call_id` and `rev`: of the card; if it is none, its key or ''
-    and 0.
+    `published_at`: seconds since 1970 by the clock of who published it. `key`: what it is the newest state of, a card's
+    call_id; '' if it is nothing's.
     """
 
-    channel: str
     epoch: str
     offset: int
     published_at: float
-    rev: int
-    call_id: str
+    key: str
     data: bytes
 
     @classmethod
-    def parse(cls, name: bytes, payload: bytes) -> Self:
+    def parse(cls, payload: bytes) -> Self:
         """From what pub/sub delivers. Raises ValueError when it is not ours."""
         head, separator, data = payload.partition(b"\n")
-        prefix, brace, channel = name.decode().partition("{")
-        if not separator or not brace or not prefix:
+        if not separator:
             raise ValueError("not a message of the push bus")
-        epoch, offset, at, rev, call_id = head.decode().split(" ", 4)
-        return cls(channel.removesuffix("}"), epoch, int(offset), int(at) / 1e6, int(rev), call_id, data)
+        epoch, offset, at, key = head.decode().split(" ", 3)
+        return cls(epoch, int(offset), int(at) / 1e6, key, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +143,9 @@ class PushPublisher:
         self._publish_script = Script(PUBLISH)
         self._rebuild = redis.register_script(REBUILD)
         self._incarnation: bytes | None = None
+        # Begins a name that no channel's incarnation has had; the number behind it ends it.
+        self._epochs = secrets.token_hex(4)
+        self._published = count()
 
     async def publish_card(self, card: Card) -> int:
         """Put a card on its agent's desk, or take it off when it is closed, and tell the tabs.
@@ -165,7 +153,7 @@ class PushPublisher:
         Returns the offset in `agent:<login>`; 0 if the desk knows this rev of the call or a higher one: then nothing
         happened, and nothing needs to.
         """
-        (answer,) = await self._publish([_card_args(card)])
+        (answer,) = await self._publish([self._card_args(card)])
         if isinstance(answer, RedisError):
             raise answer
         return answer if isinstance(answer, int) else 0
@@ -176,13 +164,16 @@ class PushPublisher:
         desks may be away. Raises RedisError if all are."""
         if not cards:
             return []
-        answers = await self._publish([_card_args(card) for card in cards])
+        answers = await self._publish([self._card_args(card) for card in cards])
         return [int(answer) if isinstance(answer, bytes) else _error_or_none(answer) for answer in answers]
 
     async def _publish(self, calls: Sequence[Command]) -> list[int | bytes | RedisError]:
         """Run the script with each of these keys and arguments; what it returned."""
-        commands: list[Command] = [("EVALSHA", self._publish_script.sha, *call) for call in calls]
-        return await run_each(self._link, [self._publish_script], commands)
+        # When it has run, Redis writes last to the connection that something was to be said to first. That is to be
+        # ours: the gateways have their cards then before we are told that all is well.
+        commands: list[Command] = [("TOUCH", calls[0][1])]
+        commands += [("EVALSHA", self._publish_script.sha, *call) for call in calls]
+        return (await run_each(self._link, [self._publish_script], commands))[1:]
 
     async def publish(self, channel: str, data: bytes, key: str = "") -> int:
         """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
@@ -194,10 +185,25 @@ class PushPublisher:
             raise ValueError(
                 "a publication must be JSON on one line: a line break separates messages in a frame"
             )
-        (answer,) = await self._publish([_publish_args(channel, data, key=key)])
+        (answer,) = await self._publish([self._args(channel, data, ("", 0, 0, 0), key)])
         if isinstance(answer, RedisError):
             raise answer
         return int(answer)
+
+    def _card_args(self, card: Card) -> Command:
+        if card.rev < 0:
+            raise ValueError(f"the card of {card.call_id} has a negative rev: {card.rev}")
+        is_open = card.state is not CardState.CLOSED
+        kept_until = _expires_ms(card) if is_open else int((time.time() + CLOSED_SECONDS) * 1000)
+        about = (card.call_id, card.rev, int(is_open), kept_until)
+        return self._args(agent_channel(card.agent), card_publication(card), about, card.call_id)
+
+    def _args(self, channel: str, data: bytes, about: Command, key: str) -> Command:
+        """What follows the script's name: the number of keys, the keys, the arguments."""
+        name = bus_name(channel)
+        epoch = f"{self._epochs}{next(self._published):x}"
+        between = f" {time.time_ns() // 1000} {key}\n"
+        return (2, f"{name}:state", f"{name}:history", epoch, name, *about, between, data)
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
@@ -222,10 +228,10 @@ class PushPublisher:
             desks.setdefault(card.agent, []).append(card)
         for login, of_agent in desks.items():
             channel = agent_channel(login)
-            args: list[Any] = [_new_epoch(), bus_name(channel), KEEP_SECONDS]
+            args: list[Any] = [_new_epoch(), bus_name(channel)]
             for card in of_agent:
                 closed = card.state is CardState.CLOSED
-                args += [card.call_id, card.rev, _expires_ms(card), b"" if closed else card.to_json()]
+                args += [card.call_id, card.rev, _expires_ms(card), b"" if closed else card_publication(card)]
             await self._rebuild(keys=_keys(channel), args=args)
         await self._redis.set(_DESK_WHOLE, now)
         self._incarnation = now
@@ -243,14 +249,14 @@ class DeskReader:
         """The channel now, and what was published after `known`, if the history still has all of it."""
         at = known or Position("", 0)
         epoch, offset, desk, whole, entries = await self._read(
-            keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, at.epoch, at.offset]
+            keys=_keys(channel), args=[_new_epoch(), at.epoch, at.offset]
         )
         # Asked after the read: a rebuild in between is then heard live, as a new epoch.
         complete = not _has_desk(channel) or await self._desks_are_whole()
         cards = sorted(zip(desk[::2], desk[1::2], strict=True))
         return ChannelState(
             Position(epoch.decode(), offset),
-            tuple(card for _, card in cards),
+            tuple(published[len(_CARD_HEAD) : -len(_CARD_TAIL)] for _, published in cards),
             whole == 1,
             _entries(entries),
             complete,
@@ -278,7 +284,7 @@ class DeskReader:
             else:
                 first = f"({since}-0"
         epoch, offset, entries = await self._history(
-            keys=_keys(channel), args=[_new_epoch(), KEEP_SECONDS, first, last, limit, int(reverse)]
+            keys=_keys(channel), args=[_new_epoch(), first, last, limit, int(reverse)]
         )
         return Position(epoch.decode(), offset), _entries(entries)
 
@@ -304,7 +310,7 @@ def _error_or_none(answer: int | RedisError) -> RedisError | None:
 
 def _keys(channel: str) -> list[str]:
     name = bus_name(channel)
-    return [f"{name}:{key}" for key in ("meta", "history", "desk", "until")]
+    return [f"{name}:{key}" for key in ("state", "history")]
 
 
 def _has_desk(channel: str) -> bool:
@@ -322,33 +328,6 @@ def _expires_ms(card: Card) -> int:
 def card_publication(card: Card) -> bytes:
     """What is published of a card: `{"type":"card","card":{…}}`."""
     return _CARD_HEAD + card.to_json() + _CARD_TAIL
-
-
-def _card_args(card: Card) -> Command:
-    if card.rev < 0:
-        raise ValueError(f"the card of {card.call_id} has a negative rev: {card.rev}")
-    return _publish_args(
-        agent_channel(card.agent), card.to_json(), card=card, head=_CARD_HEAD, tail=_CARD_TAIL
-    )
-
-
-def _publish_args(
-    channel: str,
-    body: bytes,
-    *,
-    card: Card | None = None,
-    head: bytes = b"",
-    tail: bytes = b"",
-    key: str = "",
-) -> Command:
-    """What follows the script's name: the number of keys, the keys, the arguments."""
-    about: Command = ("", 0, 0, 0)
-    if card is not None:
-        about = (card.call_id, card.rev, int(card.state is not CardState.CLOSED), _expires_ms(card))
-    keys = _keys(channel)
-    args: Command = (_new_epoch(), bus_name(channel), head, body, tail)
-    bounds = (HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS, CLOSED_SECONDS, TIDY_EVERY)
-    return (len(keys), *keys, *args, *about, *bounds, key)
 
 
 def _entries(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> tuple[Publication, ...]:

@@ -15,10 +15,27 @@ AT_ONCE = "callcard.at_once"
 """ASGI extension of a WebSocket's scope: `{"ways": AtOnce}`."""
 
 
+# RFC 6455, 5.2: the last frame of a message, and it is text.
+_WHOLE_TEXT = b"\x81"
+# A length of up to 125 bytes stands for itself; these say that two or eight bytes with it follow.
+_IN_TWO, _IN_EIGHT = b"\x7e", b"\x7f"
+
+
+def text_frame(text: bytes) -> bytes:
+    """A text message of a server in one frame. `websockets` makes the same in a dozen calls, and on the way of a ring
+    that was a tenth of the gateway's time."""
+    size = len(text)
+    if size < 126:
+        return _WHOLE_TEXT + size.to_bytes(1, "big") + text
+    if size < 65536:
+        return _WHOLE_TEXT + _IN_TWO + size.to_bytes(2, "big") + text
+    return _WHOLE_TEXT + _IN_EIGHT + size.to_bytes(8, "big") + text
+
+
 class AtOnce(Protocol):
     """Ways past ASGI, between accept and close."""
 
-    def write_now(self, frames: bytes) -> bool:
+    def write_now(self, frames: bytes, /) -> bool:
         """Have whole frames written, in order with what `send` has written before. False, and nothing is written: the
         peer has not taken what it was sent, or is going; then `send` is the way, which waits for it or says that it
         has gone."""
@@ -44,7 +61,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._heard = None
             del self.scope["extensions"][AT_ONCE]
 
-    def write_now(self, frames: bytes) -> bool:
+    def write_now(self, frames: bytes, /) -> bool:
         """See `AtOnce`."""
         if self.close_sent or not self.writable.is_set() or self.transport.is_closing():
             return False

@@ -28,8 +28,8 @@ from redis.asyncio import Redis
 from services.runtime import Target
 from services.simulator.simulator import Simulator
 from shared.contracts.card import Card, CardState
-from shared.push import HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS
 from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
+from shared.push_scripts import HISTORY_LENGTH, HISTORY_SECONDS, KEEP_SECONDS
 from shared.security import issue_token
 from shared.settings import PushSettings
 from tests.e2e.conftest import CLIENT, CLIENT_NAME, Start

@@ -130,7 +130,7 @@ async def test_a_board_begun_anew_and_an_end_of_rights(
         await tab.next("connected")
         tab.order("subscribe", channel="line:support")
         await tab.next("client subscribed")
-        await redis.delete(f"{bus_name('line:support')}:meta", f"{bus_name('line:support')}:history")
+        await redis.delete(f"{bus_name('line:support')}:state", f"{bus_name('line:support')}:history")
         await publisher.publish("line:support", b'{"type":"line"}')
         await tab.next("client subscribed")  # by itself, on the same connection
         await publisher.publish("line:support", b'{"type":"line","n":2}')

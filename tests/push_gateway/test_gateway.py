@@ -196,9 +196,9 @@ async def test_the_bus_says_what_a_publication_is_the_newest_state_of(
     assert await publisher.publish("line:support", b'{"type":"line"}', key="queue support 2") == 1
     assert await publisher.publish("line:support", b'{"type":"line"}') == 2
     async with asyncio.timeout(5):
-        heard = [Heard.parse(m["channel"], m["data"]) for m in [await anext(bus.listen()) for _ in range(2)]]
-    assert [(h.offset, h.rev, h.call_id) for h in heard] == [(1, 0, "queue support 2"), (2, 0, "")]
-    assert not await redis.hexists(f"{bus_name('line:support')}:meta", "r:queue support 2")
+        heard = [Heard.parse(m["data"]) for m in [await anext(bus.listen()) for _ in range(2)]]
+    assert [(h.offset, h.key) for h in heard] == [(1, "queue support 2"), (2, "")]
+    assert not await redis.hexists(f"{bus_name('line:support')}:state", "r:queue support 2")
     await bus.aclose()
 
 
@@ -335,7 +335,6 @@ async def test_receipts_go_into_the_stream_and_the_histogram(
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}") as http:
         metrics = (await http.get("/metrics")).text
     assert 'callcard_push_receipts_total{what="card.shown"} 1.0' in metrics
-    assert "callcard_push_shown_seconds_count 1.0" in metrics
     assert "callcard_push_delivery_seconds_count 1.0" in metrics
 
 
@@ -548,7 +547,7 @@ async def test_a_hole_on_the_bus_is_filled_from_the_history(
         assert await pushed(client) == (1, "main-1", 1)
         keys = bus_name("agent:101")
         # As if the bus had swallowed offset 2: it is in the history and was never heard.
-        await redis.hincrby(f"{keys}:meta", "offset", 1)
+        await redis.hincrby(f"{keys}:state", "offset", 1)
         await redis.xadd(
             f"{keys}:history", {"d": b'{"type":"card","card":{"call_id":"swallowed","rev":9}}'}, "2-0"
         )
@@ -562,7 +561,7 @@ async def test_a_hole_that_can_not_be_filled_makes_the_client_reconnect(
 ) -> None:
     async with gateway.raw() as client:
         await client.connect()
-        await redis.hincrby(f"{bus_name('agent:101')}:meta", "offset", 1)
+        await redis.hincrby(f"{bus_name('agent:101')}:state", "offset", 1)
         await publisher.publish_card(make_card(rev=3))
         assert await client.closed() == (3010, "insufficient state")
 
