@@ -29,10 +29,14 @@ async def test_a_new_tab_has_them_from_the_record(page: Page, server: StandIn) -
     server.past_calls = [
         {**call, "call_id": "main-10", "ended_at": None},
         {**call, "ended_at": ago(hours=1)},
+        {**call, "call_id": "main-8", "ended_at": ago(hours=25)},
     ]
     await open_desk(page, server)
-    await expect(recent(page).get_by_role("listitem")).to_have_count(1)
-    await expect(recent(page)).to_contain_text(re.compile(r"\+79031234567.*Разговор окончен, 4 мин", re.S))
+    latest, older = (recent(page).get_by_role("listitem").nth(n) for n in range(2))
+    await expect(latest).to_contain_text(re.compile(r"\+79031234567.*Разговор окончен, 4 мин", re.S))
+    # Of another day: a time alone would be taken for one of today.
+    await expect(older.get_by_role("time")).to_have_text(re.compile(r"^(вчера|позавчера|\d+ \w+\.?), \d\d:\d\d$"))
+    await expect(recent(page).get_by_role("listitem")).to_have_count(2)
 
 
 async def test_a_pbx_that_is_not_seen(timed_desk: Page, server: StandIn) -> None:

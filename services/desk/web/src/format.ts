@@ -38,6 +38,11 @@ export function moment(iso: string, now: Date, language: Language): string {
   return at.getFullYear() === now.getFullYear() ? `${day}, ${time(at, language)}` : day;
 }
 
+/** `14:20` of today; of another day as `moment` says it. */
+export function recently(at: Date, now: Date, language: Language): string {
+  return dayNumber(at) === dayNumber(now) ? time(at, language) : moment(at.toISOString(), now, language);
+}
+
 /** `12 Mar`, and the year if it is another one. */
 export function date(iso: string, now: Date, language: Language): string {
   const at = new Date(iso);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readConfig, ways, webSocketUrl } from "../src/config.ts";
 import { asCard, asSnapshot } from "../src/contract.ts";
-import { clock, duration, moment, money, safeUrl } from "../src/format.ts";
+import { clock, duration, moment, money, recently, safeUrl } from "../src/format.ts";
 import { chooseLanguage, texts } from "../src/i18n/index.ts";
 import { tabTitle } from "../src/tab.ts";
 
@@ -19,6 +19,13 @@ test("how long something took", () => {
   assert.equal(plain(duration(35, "ru")), "35 с");
   assert.equal(plain(duration(254, "ru")), "4 мин");
   assert.equal(plain(duration(254, "en")), "4 min");
+});
+
+test("a call of another day says of which", () => {
+  const now = new Date(2026, 10, 21, 0, 30);
+  assert.equal(recently(new Date(2026, 10, 21, 0, 5), now, "ru"), "00:05");
+  assert.equal(recently(new Date(2026, 10, 20, 23, 59), now, "ru"), "вчера, 23:59");
+  assert.match(recently(new Date(2026, 10, 13, 17, 16), now, "en"), /^Nov 13, 5:16/);
 });
 
 test("a moment is as exact as its distance asks for", () => {

@@ -55,7 +55,7 @@ export function workplace(place: Workplace, t: Texts): TemplateResult {
               )}
             </div>`}
       </main>
-      ${recent(desk.recent, language, t)}
+      ${recent(desk.recent, new Date(serverNow), language, t)}
     </div>
     ${bar(conversations(desk), serverNow, t)}
   `;
