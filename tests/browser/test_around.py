@@ -35,7 +35,7 @@ async def test_a_new_tab_has_them_from_the_record(page: Page, server: StandIn) -
     latest, older = (recent(page).get_by_role("listitem").nth(n) for n in range(2))
     await expect(latest).to_contain_text(re.compile(r"\+79031234567.*Разговор окончен, 4 мин", re.S))
     # Of another day: a time alone would be taken for one of today.
-    await expect(older.get_by_role("time")).to_have_text(re.compile(r"^(вчера|позавчера|\d+ \w+\.?), \d\d:\d\d$"))
+    await expect(older.get_by_role("time")).not_to_have_text(re.compile(r"^\s*\d\d:\d\d\s*$"))
     await expect(recent(page).get_by_role("listitem")).to_have_count(2)
 
 
