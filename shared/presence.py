@@ -2,7 +2,8 @@
 
 A channel's presence is one sorted set beside its other keys: `<client> <login>` -> milliseconds since 1970 after which
 the client counts as gone. The process that has the client's connection prolongs it; when the process is killed nobody
-does, and its clients vanish. Redis' clock alone decides, so the clocks of the machines do not matter.
+does, and its clients vanish. The clock of the Redis that has the channel alone decides, so those of the machines do not
+matter.
 
 In a channel that announces, `+ <client> <login>` and `- <client> <login>` are published on the channel's bus name, and
 who left last is remembered for a day: `<milliseconds since 1970> <close code>`.
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.cluster import ClusterRedis
 from shared.cluster_link import link_to
 from shared.link import Argument, Command
 from shared.push import bus_name
@@ -88,6 +90,8 @@ class Presence:
     def __init__(self, redis: Redis, seconds: float = PRESENT_SECONDS) -> None:
         self._link = link_to(redis)
         self._milliseconds = int(seconds * 1000)
+        # The nodes of a cluster have a clock each.
+        self._one_clock = not isinstance(redis, ClusterRedis)
         # Redis' clock less ours that nobody sets, in milliseconds; None until it was read.
         self._clock_ahead: float | None = None
 
@@ -103,10 +107,12 @@ class Presence:
     async def prolong(self, stays: Sequence[Moved]) -> list[Moved]:
         """Keep `here` of several channels for as long again, in one round trip. Returns what has to be told instead,
         because it is not so simple: who had vanished, channels with somebody whose time is over, what could not be
-        written. Raises RedisError.
+        written.
 
-        Plain commands: `tell` runs a script for each channel, and a ring would wait for dozens of them.
+        Plain commands with one Redis: `tell` runs a script for each channel, and a ring would wait for dozens of them.
         """
+        if not self._one_clock:
+            return await self.tell(stays)
         ahead, ours = self._clock_ahead, time.monotonic() * 1000
         commands: list[Command] = [("TIME",)]
         if ahead is not None:

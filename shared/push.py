@@ -6,7 +6,7 @@ A channel (`agent:101`, `line:support`, `notices`) has two keys in one hash slot
                      channels `c:<call_id>` -> each open card as it was published, and for these and those closed not
                      long ago `r:<call_id>` -> the highest rev seen, `u:<call_id>` -> the milliseconds since 1970 after
                      which the call is forgotten
-    history  stream  the last publications; the entry id is `<offset>-0`
+    log      stream  its history, the last publications; the entry id is `<offset>-0`
 
 Publishing is one script (count, append, keep the desk, PUBLISH), reading is one script; so the desk, the history and
 what is heard live can't disagree. A reader subscribes to `bus_name(channel)` first, reads then, and drops what it heard
@@ -14,7 +14,7 @@ live up to the offset it read.
 
 A message on the bus is `epoch SP offset SP published_at SP key LF data`, published_at in microseconds since 1970 by the
 clock of who publishes. The key of a card is its call_id; what is not a card has one or has none. An epoch that changed,
-with no data, says: read the desk anew.
+with no data, says: read the desk anew (and Redis' own clock says when).
 
 Stays within Redis 7.0 commands; works on Redis Cluster because no script touches two channels.
 """
@@ -34,7 +34,7 @@ from shared.cluster_link import link_to
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
 from shared.link import Command
-from shared.push_scripts import CLOSED_SECONDS, HISTORY, PUBLISH, READ, REBUILD
+from shared.push_scripts import CLOSED_SECONDS, HISTORY, HISTORY_SECONDS, PUBLISH, READ, REBUILD
 from shared.script import Script, run_each
 
 NOTICES = "notices"
@@ -61,6 +61,16 @@ def agent_channel(login: str) -> str:
 def bus_name(channel: str) -> str:
     """The pub/sub channel in Redis. The braces keep it and the channel's keys in one slot of a cluster."""
     return f"callcard:push:{{{channel}}}"
+
+
+def state_key(channel: str) -> str:
+    """Of the hash `state`."""
+    return f"{bus_name(channel)}:state"
+
+
+def log_key(channel: str) -> str:
+    """Of the stream `log`."""
+    return f"{bus_name(channel)}:log"
 
 
 # Tuples: each is made once or more for every card, and a frozen dataclass takes three times as long.
@@ -169,11 +179,11 @@ class PushPublisher:
 
     async def _publish(self, calls: Sequence[Command]) -> list[int | bytes | RedisError]:
         """Run the script with each of these keys and arguments; what it returned."""
-        # When it has run, Redis writes last to the connection that something was to be said to first. That is to be
-        # ours: the gateways have their cards then before we are told that all is well.
-        commands: list[Command] = [("TOUCH", calls[0][1])]
+        # Before, because in the script it would cost twice as much, and because Redis writes last to whom it had
+        # something to say first: so the gateways have their cards before we are told that all is well.
+        commands: list[Command] = [("EXPIRE", log, HISTORY_SECONDS) for _, _, log, *_ in calls]
         commands += [("EVALSHA", self._publish_script.sha, *call) for call in calls]
-        return (await run_each(self._link, [self._publish_script], commands))[1:]
+        return (await run_each(self._link, [self._publish_script], commands))[len(calls) :]
 
     async def publish(self, channel: str, data: bytes, key: str = "") -> int:
         """Publish any JSON document (the agent's state, a line's board). Returns its offset in the channel.
@@ -203,7 +213,7 @@ class PushPublisher:
         name = bus_name(channel)
         epoch = f"{self._epochs}{next(self._published):x}"
         between = f" {time.time_ns() // 1000} {key}\n"
-        return (2, f"{name}:state", f"{name}:history", epoch, name, *about, between, data)
+        return (2, state_key(channel), log_key(channel), epoch, name, *about, between, data)
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
@@ -309,8 +319,7 @@ def _error_or_none(answer: int | RedisError) -> RedisError | None:
 
 
 def _keys(channel: str) -> list[str]:
-    name = bus_name(channel)
-    return [f"{name}:{key}" for key in ("state", "history")]
+    return [state_key(channel), log_key(channel)]
 
 
 def _has_desk(channel: str) -> bool:

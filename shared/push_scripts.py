@@ -1,6 +1,6 @@
 """The scripts of the push bus: what Redis does in one step. `shared.push` says what they are for.
 
-KEYS of each: state, history of one channel, in one hash slot. Redis 7.0 commands only.
+KEYS of each: state, log of one channel, in one hash slot. Redis 7.0 commands only.
 """
 
 from shared.revision import LAST_ENRICHMENT, REVS_A_VERSION
@@ -27,7 +27,8 @@ local function newer(rev, than)
 end
 """
 
-# Which calls are over for good, of all fields of the state.
+# Takes out of the state, of all of its fields, those of calls that are over for good, and returns which calls; prolongs
+# the state's life.
 _FORGET_OLD = f"""
 local function forget_old(fields, now_ms)
   local gone = {{}}
@@ -47,13 +48,13 @@ _PRELUDE = (
     _FORGET_OLD
     + """
 local time = redis.call('TIME')
-local state, history = KEYS[1], KEYS[2]
+local state, log = KEYS[1], KEYS[2]
 
 local function epoch_or(new)
   local epoch = redis.call('HGET', state, 'epoch')
   if not epoch then
     epoch = new
-    redis.call('DEL', history)
+    redis.call('DEL', log)
     redis.call('HSET', state, 'epoch', epoch, 'offset', 0)
   end
   return epoch
@@ -64,6 +65,8 @@ end
 # The way of a ring: as few commands and arguments as it can be, because each costs Redis more than its own work.
 # ARGV: new epoch, bus name, call_id ('' = no card), rev, open 1|0, milliseconds since 1970 until the call is kept,
 #       what stands between offset and data on the bus, data.
+# Who runs it has prolonged the life of a log that is there. What could fail, the log, comes before what would have the
+# next try refused.
 # Returns the offset; as text the rev that is known, if the card does not replace it.
 PUBLISH = (
     _NEWER
@@ -77,9 +80,15 @@ if not epoch then
   redis.call('HSET', state, 'epoch', epoch)
   redis.call('DEL', KEYS[2])
 """
-    + f"  redis.call('EXPIRE', state, {KEEP_SECONDS})"
-    + """
+    + f"""
+  redis.call('EXPIRE', state, {KEEP_SECONDS})
 end
+if not redis.call('XADD', KEYS[2], 'NOMKSTREAM', 'MAXLEN', {HISTORY_LENGTH}, offset .. '-0', 'd', ARGV[8]) then
+  redis.call('XADD', KEYS[2], offset .. '-0', 'd', ARGV[8])
+  redis.call('EXPIRE', KEYS[2], {HISTORY_SECONDS})
+end
+"""
+    + """
 if id == '' then
   redis.call('HSET', state, 'offset', offset)
 elseif ARGV[5] == '1' then
@@ -90,8 +99,6 @@ else
 end
 """
     + f"""
-redis.call('XADD', KEYS[2], 'MAXLEN', {HISTORY_LENGTH}, offset .. '-0', 'd', ARGV[8])
-redis.call('EXPIRE', KEYS[2], {HISTORY_SECONDS})
 redis.call('PUBLISH', ARGV[2], epoch .. ' ' .. offset .. ARGV[7] .. ARGV[8])
 if offset % {TIDY_EVERY} == 0 then
 """
@@ -111,7 +118,7 @@ REBUILD = (
     + _PRELUDE
     + """
 forget_old(redis.call('HGETALL', state), time[1] * 1000)
-redis.call('DEL', history)
+redis.call('DEL', log)
 redis.call('HSET', state, 'epoch', ARGV[1], 'offset', 0)
 for i = 3, #ARGV, 4 do
   local id, rev, card = ARGV[i], ARGV[i + 1], ARGV[i + 3]
@@ -146,7 +153,7 @@ local known = tonumber(ARGV[3])
 local whole, missed = 0, {}
 if ARGV[2] == epoch and known <= offset then
   if known < offset then
-    missed = redis.call('XRANGE', history, string.format('%.0f-0', known + 1), '+')
+    missed = redis.call('XRANGE', log, string.format('%.0f-0', known + 1), '+')
   end
   if known == offset or (missed[1] and missed[1][1] == string.format('%.0f-0', known + 1)) then whole = 1 end
 end
@@ -167,9 +174,9 @@ local offset = tonumber(redis.call('HGET', state, 'offset'))
 local entries = {}
 if ARGV[4] ~= '0' then
   if ARGV[5] == '1' then
-    entries = redis.call('XREVRANGE', history, ARGV[3], ARGV[2], 'COUNT', ARGV[4])
+    entries = redis.call('XREVRANGE', log, ARGV[3], ARGV[2], 'COUNT', ARGV[4])
   else
-    entries = redis.call('XRANGE', history, ARGV[2], ARGV[3], 'COUNT', ARGV[4])
+    entries = redis.call('XRANGE', log, ARGV[2], ARGV[3], 'COUNT', ARGV[4])
   end
 end
 return {epoch, offset, entries}

@@ -128,6 +128,8 @@ def _verify_other(other: Issuer, token: str, now: datetime) -> TokenClaims:
         login = str(login)  # an extension is often written as a number
     if not isinstance(login, str) or not login:
         raise TokenError(f"the token has no claim {other.login_claim} with the agent's login")
+    if not login.isprintable():  # it becomes a part of names and of lines
+        raise TokenError(f"the token's claim {other.login_claim} has characters that no login has")
     role = claims.get(other.role_claim) if other.role_claim else "agent"
     issued = claims.get("iat")
     return TokenClaims(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from shared.push import PushPublisher, bus_name
+from shared.push import PushPublisher, log_key, state_key
 from shared.push_control import RIGHTS_CHANGED, SIGNED_OUT, disconnect
 from tests.push_gateway.helpers import SECRET, Running, make_card, publish_until_slow, token
 from tests.push_gateway.js_tab import js_tab
@@ -130,7 +130,7 @@ async def test_a_board_begun_anew_and_an_end_of_rights(
         await tab.next("connected")
         tab.order("subscribe", channel="line:support")
         await tab.next("client subscribed")
-        await redis.delete(f"{bus_name('line:support')}:state", f"{bus_name('line:support')}:history")
+        await redis.delete(state_key("line:support"), log_key("line:support"))
         await publisher.publish("line:support", b'{"type":"line"}')
         await tab.next("client subscribed")  # by itself, on the same connection
         await publisher.publish("line:support", b'{"type":"line","n":2}')

@@ -19,7 +19,7 @@ from push_gateway.codes import Close
 from services.embedded import EmbeddedValkey
 from shared.bus import connect_redis
 from shared.contracts.card import Card
-from shared.push import PushPublisher, agent_channel, bus_name
+from shared.push import PushPublisher, agent_channel, log_key
 from tests.push_gateway.helpers import RawClient, Running, make_card, running_gateway
 
 LOGINS = ("101", "102")
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
         self.do(self._trim(login, keep))
 
     async def _trim(self, login: str, keep: int) -> None:
-        await self.redis.xtrim(f"{bus_name(agent_channel(login))}:history", maxlen=keep, approximate=False)
+        await self.redis.xtrim(log_key(agent_channel(login)), maxlen=keep, approximate=False)
 
     @rule()
     def redis_forgets(self) -> None:

@@ -150,7 +150,9 @@ async def test_a_killed_master_costs_nobody_else_and_its_replica_is_found(
             assert isinstance(lost, RedisError)
             assert taken is None
             here = [Moved(agent_channel(card.agent), False, [("tab", card.agent)]) for card in (gone, there)]
-            assert await Presence(client).tell(here) == [here[0]]
+            presence = Presence(client)
+            assert await presence.tell(here) == await presence.prolong(here) == [here[0]]
+            assert await presence.prolong(here[1:]) == []
             # Whether all desks are whole is kept at the killed one.
             state = await DeskReader(client).read(agent_channel(there.agent))
             assert (state.cards, state.complete) == ((there.to_json(),), True)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared.contracts.card import Card, CardState
 from shared.contracts.push import Receipt
@@ -23,8 +24,10 @@ from shared.push import (
     agent_channel,
     bus_name,
     decode_receipt,
+    log_key,
+    state_key,
 )
-from shared.push_scripts import HISTORY_LENGTH, TIDY_EVERY
+from shared.push_scripts import HISTORY_LENGTH, HISTORY_SECONDS, TIDY_EVERY
 from shared.revision import replaces, revision
 
 NOW = datetime.now(UTC)
@@ -194,13 +197,13 @@ async def test_an_expired_card_leaves_the_desk_by_itself(redis: Redis) -> None:
     await publisher.publish_card(make_card("over", expires_in=timedelta(seconds=-1)))
     await publisher.publish_card(make_card("open"))
     assert revs(await reader.read("agent:101")) == {"open": 1}
-    assert set(await redis.hkeys(f"{bus_name('agent:101')}:state")) == {
+    assert set(await redis.hkeys(state_key("agent:101"))) == {
         *(b"epoch", b"offset", b"r:open", b"u:open", b"c:open")
     }
 
 
 async def test_a_channel_that_nobody_reads_tidies_itself(redis: Redis) -> None:
-    publisher, kept = PushPublisher(redis), f"{bus_name('agent:101')}:state"
+    publisher, kept = PushPublisher(redis), state_key("agent:101")
     await publisher.publish_card(make_card("over", expires_in=timedelta(seconds=-1)))
     assert await redis.ttl(kept) > 0
     for n in range(TIDY_EVERY):
@@ -208,6 +211,29 @@ async def test_a_channel_that_nobody_reads_tidies_itself(redis: Redis) -> None:
     assert not await redis.hexists(kept, "r:over")
     assert await redis.hexists(kept, "r:open-0")
     assert await redis.ttl(kept) > 0
+
+
+async def test_a_history_ends_by_itself_after_the_last_publication(redis: Redis) -> None:
+    publisher, log = PushPublisher(redis), log_key("agent:101")
+    await publisher.publish_card(make_card("first"))
+    assert 0 < await redis.ttl(log) <= HISTORY_SECONDS
+    await redis.expire(log, 10)
+    await publisher.publish_card(make_card("second"))
+    assert 10 < await redis.ttl(log) <= HISTORY_SECONDS
+    await redis.delete(log)  # as when it has ended
+    await publisher.publish_card(make_card("third"))
+    assert 0 < await redis.ttl(log) <= HISTORY_SECONDS
+
+
+async def test_what_could_not_be_published_can_be_tried_again(redis: Redis) -> None:
+    publisher, log = PushPublisher(redis), log_key("agent:101")
+    await redis.xadd(log, {"d": "not ours"}, "99-0")
+    await redis.hset(state_key("agent:101"), "epoch", "e1")
+    for _ in range(2):
+        with pytest.raises(RedisError):
+            await publisher.publish_card(make_card())
+    await redis.delete(log)
+    assert await publisher.publish_card(make_card()) == 1
 
 
 async def test_recovery_is_all_or_nothing(redis: Redis, start: Position) -> None:

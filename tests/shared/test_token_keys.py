@@ -119,7 +119,7 @@ def test_forged_tokens_are_refused(forged: Callable[[], str]) -> None:
     "wrong",
     [{"aud": "another"}, {"aud": None}, {"aud": ["a", "b"]}, {"exp": None}, {"exp": "soon"}, {"exp": True},
      {"exp": 1e30}, {"nbf": NOW.timestamp() + 60}, {"nbf": "now"}, {"sub": None}, {"sub": ""}, {"sub": ["101"]},
-     {"sub": True}, {"iss": "https://evil.example"}],
+     {"sub": True}, {"sub": "101\n"}, {"iss": "https://evil.example"}],
     ids=str,
 )  # fmt: skip
 def test_claims_that_will_not_do(wrong: dict[str, Any]) -> None:

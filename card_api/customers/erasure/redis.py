@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from card_api.ingest.store import ToldCalls
 from shared.observability import logger
-from shared.push import agent_channel, bus_name
+from shared.push import agent_channel, log_key
 
 # In our network Redis answers in a millisecond; who erases does not wait for one that is away.
 _SECONDS = 3.0
@@ -32,7 +32,7 @@ class RedisTraces:
             async with asyncio.timeout(_SECONDS):
                 for begin in range(0, len(call_ids), _AT_ONCE):
                     await self._told.forget(call_ids[begin : begin + _AT_ONCE])
-                pattern = f"{bus_name(agent_channel('*'))}:history"
+                pattern = log_key(agent_channel("*"))
                 keys = [key async for key in self._redis.scan_iter(pattern, count=1000)]
                 for key in keys:  # each in a slot of its own of a cluster
                     await self._redis.unlink(key)

@@ -21,7 +21,7 @@ from card_api.ingest.service import IngestService
 from card_api.ingest.store import TOLD, TOLD_DUE
 from shared.bus import CALLS_STREAM, decode_update
 from shared.contracts.call import Call, Caller, CallUpdate, Digits, Hold, Leg, TimelineEntry, Transfer
-from shared.push import PushPublisher, bus_name
+from shared.push import PushPublisher, log_key
 from tests.card_api.conftest import until
 from tests.card_api.customers.conftest import CUSTOMERS, FORGOTTEN, NUMBER, key_of, made, peter
 from tests.card_api.makers import DIRECTORY, at, call, ended, leg, ringing
@@ -290,7 +290,7 @@ class TestErase:
         self, crm: httpx.AsyncClient, admin: httpx.AsyncClient, redis: Redis
     ) -> None:
         await PushPublisher(redis).publish("agent:101", json.dumps({"name": NAME}).encode())
-        history = f"{bus_name('agent:101')}:history"
+        history = log_key("agent:101")
         assert await redis.exists(history)
         await admin.post(f"{CUSTOMERS}/{(await made(crm))['id']}/erase")
         assert not await redis.exists(history)
