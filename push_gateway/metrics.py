@@ -17,7 +17,7 @@ _DELIVERY_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1, 5
 
 class Deliveries(Collector):
     """What tabs are given, and how long after it was published. Plain numbers that are looked at when somebody asks: a
-    counter and a histogram of the library were a sixth of what a card costs in the gateway."""
+    counter and a histogram of the library were an eighth of the time a card takes here."""
 
     def __init__(self) -> None:
         self._tabs = 0

@@ -36,16 +36,7 @@ class Seat:
 
 
 class Channel:
-    __slots__ = (
-        "acknowledged",
-        "early",
-        "head",
-        "held",
-        "name",
-        "position",
-        "seats",
-        "subscribed",
-    )
+    __slots__ = ("acknowledged", "early", "head", "held", "name", "position", "seats", "subscribed")
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -73,7 +73,7 @@ def log_key(channel: str) -> str:
     return f"{bus_name(channel)}:log"
 
 
-# Tuples: each is made once or more for every card, and a frozen dataclass takes three times as long.
+# Tuples, because some are made for every card: frozen dataclasses take twice as long.
 class Position(NamedTuple):
     """Where a reader is in a channel: it has everything up to `offset` of the incarnation `epoch`."""
 

@@ -22,8 +22,8 @@ _IN_TWO, _IN_EIGHT = b"\x7e", b"\x7f"
 
 
 def text_frame(text: bytes) -> bytes:
-    """A text message of a server in one frame. `websockets` makes the same in a dozen calls, and on the way of a ring
-    that was a tenth of the gateway's time."""
+    """A text message of a server in one frame. `websockets` makes the same in a dozen calls: an eighth of the time that
+    a card takes in the gateway."""
     size = len(text)
     if size < 126:
         return _WHOLE_TEXT + size.to_bytes(1, "big") + text
