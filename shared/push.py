@@ -49,6 +49,8 @@ RECEIPTS_LENGTH = 50_000
 # Counts with the layout of the keys: after an upgrade that changes it all desks are rebuilt.
 _DESK_WHOLE = "callcard:push:desks-whole-2"
 _RECEIPT_FIELD = b"r"
+_STATE = ":state"
+_LOG = ":log"
 _CARD_HEAD = b'{"type":"card","card":'
 _CARD_TAIL = b"}"
 
@@ -65,12 +67,12 @@ def bus_name(channel: str) -> str:
 
 def state_key(channel: str) -> str:
     """Of the hash `state`."""
-    return f"{bus_name(channel)}:state"
+    return bus_name(channel) + _STATE
 
 
 def log_key(channel: str) -> str:
     """Of the stream `log`."""
-    return f"{bus_name(channel)}:log"
+    return bus_name(channel) + _LOG
 
 
 # Tuples, because some are made for every card: frozen dataclasses take twice as long.
@@ -213,7 +215,7 @@ class PushPublisher:
         name = bus_name(channel)
         epoch = f"{self._epochs}{next(self._published):x}"
         between = f" {time.time_ns() // 1000} {key}\n"
-        return (2, state_key(channel), log_key(channel), epoch, name, *about, between, data)
+        return (2, name + _STATE, name + _LOG, epoch, name, *about, between, data)
 
     async def desk_is_fresh(self) -> bool:
         """Has Redis kept the desks since the last `rebuild_desk`? False after a first start or a loss of data; in a
