@@ -107,7 +107,8 @@ class Connection:
             around.limits,
             self._loop.time(),
             session_name,
-            spread=random.random(),  # noqa: S311 - spreads load, guards nothing
+            # As Centrifugo: the first seconds after a restart are busy enough without pings.
+            spread=random.uniform(0.5, 1),  # noqa: S311 - spreads load, guards nothing
         )
 
     async def serve(self) -> None:

@@ -17,8 +17,8 @@ _NEVER = float("inf")
 class Lifetime:
     """The deadlines of one connection. It is stale if it has not connected at `stale_at`.
 
-    `spread`, from 0 to 1: after which part of the time between two pings the first one is sent. With the same one for
-    all, tabs that came together, after a restart, would be pinged together ever after, and a ring wait for them.
+    `spread`, up to 1: after which part of the time between two pings the first one is sent. With the same one for all,
+    tabs that came together, after a restart, would be pinged together ever after, and a ring wait for them.
     """
 
     __slots__ = ("_expires_at", "_ping_at", "_pong_until", "_spread", "_stale_at")
