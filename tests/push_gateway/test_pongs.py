@@ -5,7 +5,7 @@ import pytest
 from push_gateway import lifetime
 from push_gateway.codes import NO_PONG, TOO_MANY_ERRORS
 from shared.push import PushPublisher
-from tests.push_gateway.helpers import RawClient, make_card, running_gateway, token
+from tests.push_gateway.helpers import RawClient, Running, make_card, token
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ async def answer(client: RawClient, pings: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_who_answers_stays_and_hears_everything(redis_url: str, publisher: PushPublisher) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+async def test_who_answers_stays_and_hears_everything(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
         await client.connect("101")
         # An answer in several parts is one too, and so is one among other commands.
         await client.socket.send(["{", "}"])
@@ -41,30 +41,30 @@ async def test_who_answers_stays_and_hears_everything(redis_url: str, publisher:
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_who_is_silent_goes(redis_url: str, publisher: PushPublisher) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+async def test_who_is_silent_goes(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
         await client.connect("101")
         assert (await client.closed())[0] == NO_PONG.code
 
 
-async def test_the_beginning_of_a_command_is_no_answer(redis_url: str, publisher: PushPublisher) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+async def test_the_beginning_of_a_command_is_no_answer(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
         await client.connect("101")
         await client.socket.send(["{}", '\n{"id":5,"rpc":{"method":"nobody knows"}}'])
         assert (await client.hear())["id"] == 5
 
 
 async def test_an_answer_that_comes_with_the_greeting_is_taken(
-    redis_url: str, publisher: PushPublisher
+    gateway: Running, publisher: PushPublisher
 ) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+    async with gateway.raw() as client:
         await client.say({"id": 1, "connect": {"token": token("101")}})
         await client.say({})
         assert "connect" in await client.hear()
 
 
-async def test_a_flood_of_answers_is_a_flood(redis_url: str, publisher: PushPublisher) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+async def test_a_flood_of_answers_is_a_flood(gateway: Running, publisher: PushPublisher) -> None:
+    async with gateway.raw() as client:
         await client.connect("101")
         # As a browser frames it, masked with zeros; more than a second's worth at once.
         client.socket.transport.write(2000 * (b"\x81\x82" + bytes(4) + b"{}"))
@@ -72,8 +72,8 @@ async def test_a_flood_of_answers_is_a_flood(redis_url: str, publisher: PushPubl
 
 
 async def test_an_answer_before_anything_else_is_no_greeting(
-    redis_url: str, publisher: PushPublisher
+    gateway: Running, publisher: PushPublisher
 ) -> None:
-    async with running_gateway(redis_url) as gateway, gateway.raw() as client:
+    async with gateway.raw() as client:
         await client.say({})
         assert (await client.closed())[0] == 3501
