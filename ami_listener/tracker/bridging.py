@@ -32,6 +32,18 @@ class Bridging(Ledger):
             return channel.call.helpers.get(name[:-1] + "1")
         return None
 
+    def on_behalf_of(self, channel: Channel) -> Channel:
+        """Who dials, if this channel does: for a Local half the channel that has dialled its other half."""
+        seen: set[str] = set()
+        while channel.helper and channel.uniqueid not in seen:
+            seen.add(channel.uniqueid)
+            half = self.other_half(channel)
+            dialler = channel.dialled_by or (half.dialled_by if half is not None else None)
+            if dialler is None:
+                break
+            channel = dialler
+        return channel
+
     def partner(self, channel: Channel) -> Channel | None:
         """Who is in conversation with this channel, also through Local halves."""
         at, seen = channel, {channel.uniqueid}

@@ -40,7 +40,9 @@ def dial_begin(book: Book, event: AmiMessage, at: datetime) -> None:
             book.dialled_number(
                 call, _number_in(event.get("DialString", "")) if outside else short_number(target.number)
             )
-    book.ring(target, at)
+    leg = book.ring(target, at)
+    if leg.alive and leg.answered_at is None and not call.waits:
+        book.tries(call, leg, source)
 
 
 def dial_end(book: Book, event: AmiMessage, at: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from ami_listener.tracker import outcomes
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.parties import Parties, text
-from ami_listener.tracker.state import CallRecord, Channel, LegRecord, QueueRecord
+from ami_listener.tracker.state import Attempt, CallRecord, Channel, LegRecord, QueueRecord
 from shared.contracts.call import Direction, LegEndReason, LegState, QueueOutcome, TransferOutcome
 
 # A caller who waits for an hour while phones ring in turn must not make each update of his call longer: past this,
@@ -53,6 +53,14 @@ class Legs(Parties):
         if not call.waits:
             _tried(call, leg)
 
+    def tries(self, call: CallRecord, what: LegRecord | QueueRecord, source: Channel) -> None:
+        """The PBX tries a phone or a queue for this channel: for the last transfer, or one of which it tells later."""
+        transfer = call.transfers[-1] if call.transfers else None
+        if transfer is None or transfer.outcome is not None:
+            call.attempt = Attempt(what, self.on_behalf_of(source).uniqueid)
+        elif transfer.tried is None:
+            _tried(call, what)
+
     def answer(self, channel: Channel, at: datetime) -> None:
         """The phone was picked up."""
         call, leg = channel.call, channel.leg
@@ -72,6 +80,8 @@ class Legs(Parties):
         others_talk = any(other.talking and other is not own_leg for other in call.legs)
         _note_answer(call, leg)
         leg.answered_at, leg.state, leg.unsure = at, LegState.ANSWERED, False
+        if call.attempt is not None and answered_by(call.attempt.tried) is not leg:
+            call.attempt = None
         own = channel is call.anchor
         if not own:
             if call.answered_at is None:
@@ -127,14 +137,15 @@ class Legs(Parties):
             leg.state = LegState.ANSWERED
         return found
 
-    def join_queue(self, call: CallRecord, name: str, position: int | None, at: datetime) -> None:
+    def join_queue(self, call: CallRecord, name: str, position: int | None, at: datetime) -> QueueRecord:
         if call.queue is not None and call.queue.left_at is None:
             if call.queue.name == name:
-                return
+                return call.queue
             self.leave_queue(call, call.queue, at)
         call.queue = QueueRecord(name, at, position)
         _tried(call, call.queue)
         self.tell(call, at, "queued", None, name)
+        return call.queue
 
     def leave_queue(self, call: CallRecord, queue: QueueRecord, at: datetime) -> None:
         queue.left_at = at
@@ -147,6 +158,13 @@ class Legs(Parties):
         if queue.outcome is not QueueOutcome.ANSWERED:
             queue.outcome = QueueOutcome.ANSWERED
             self.note(call, "answered")
+
+
+def answered_by(tried: LegRecord | QueueRecord) -> LegRecord | None:
+    """The leg that answered where it was tried, if one did."""
+    if isinstance(tried, QueueRecord):
+        return tried.answered_by
+    return tried if tried.answered_at is not None else None
 
 
 def _tried(call: CallRecord, what: LegRecord | QueueRecord) -> None:

@@ -18,7 +18,8 @@ def join(book: Book, event: AmiMessage, at: datetime) -> None:
     if _consults(book, channel):
         channel.call.asked = QueueRecord(name, at, position)
     else:
-        book.join_queue(channel.call, name, position, at)
+        queue = book.join_queue(channel.call, name, position, at)
+        book.tries(channel.call, queue, channel)
 
 
 def leave(book: Book, event: AmiMessage, at: datetime) -> None:

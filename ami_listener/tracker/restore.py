@@ -12,6 +12,7 @@ from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind
 from ami_listener.tracker.state import (
     RINGING,
+    TOLD_LATE,
     UP,
     CallRecord,
     Channel,
@@ -173,16 +174,7 @@ def _tried(transfer: Transfer, call: CallRecord) -> LegRecord | QueueRecord | No
     """Whom the PBX had tried last for a transfer. The document tells times only, and these have to do."""
     queue, legs = call.queue, call.legs
     if transfer.kind is TransferKind.BLIND:
-        # The phone it went to may ring in the same instant: both events came with one read. So may, on a very busy
-        # machine, all that the one who passed it on has done.
-        before = sum(
-            leg.ringing_at is not None
-            and (
-                leg.ringing_at < transfer.at
-                or (leg.ringing_at == transfer.at and leg.endpoint == transfer.by)
-            )
-            for leg in legs
-        )
+        before = sum(_rang_before(leg, transfer) for leg in legs)
     else:
         before = sum(leg.ringing_at is not None and leg.ringing_at <= transfer.at for leg in legs)
         before = max(0, before - 1)  # who was consulted was called before the transfer
@@ -191,6 +183,18 @@ def _tried(transfer: Transfer, call: CallRecord) -> LegRecord | QueueRecord | No
         return leg
     rang_at = leg.ringing_at if leg is not None else None
     return leg if rang_at and queue.left_at and rang_at > queue.left_at else queue
+
+
+def _rang_before(leg: LegRecord, transfer: Transfer) -> bool:
+    """Was this phone called before the blind transfer, and not for it? The one it went to may ring in the same instant,
+    when both events came with one read, or a moment earlier (see `transfers`). So may, on a very busy machine, all
+    that the one who passed it on has done."""
+    rang_at = leg.ringing_at
+    if rang_at is None or rang_at > transfer.at:
+        return False
+    own = leg.endpoint == transfer.by
+    over = leg.ended_at is not None and leg.ended_at <= transfer.at and rang_at < transfer.at
+    return own or over or rang_at < transfer.at - TOLD_LATE
 
 
 def _answered_meanwhile(call: CallRecord) -> None:

@@ -1,7 +1,7 @@
 """What the tracker remembers of open calls. Mutable and internal; `view.py` turns it into the contract."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ami_listener.tracker.endpoints import EndpointKind
 from shared.contracts.call import (
@@ -19,6 +19,9 @@ from shared.contracts.call import (
     TransferKind,
     TransferOutcome,
 )
+
+# The PBX may tell of a transfer this much later than of what follows from it, when it is very busy.
+TOLD_LATE = timedelta(seconds=1)
 
 # Asterisk's channel states (AST_STATE_*) that mean something to us.
 DOWN, RING, RINGING, UP = 0, 4, 5, 6
@@ -124,6 +127,14 @@ class TransferRecord:
 
 
 @dataclass(slots=True, eq=False)
+class Attempt:
+    """The phone or queue that was tried last. caller: Uniqueid of the channel that it was tried for."""
+
+    tried: LegRecord | QueueRecord
+    caller: str
+
+
+@dataclass(slots=True, eq=False)
 class HoldRecord:
     by: str | None
     uniqueid: str
@@ -151,6 +162,8 @@ class CallRecord:
         first phone it called; after the agent who dialled out has passed the customer on, the customer's.
     visible: a real end takes part, so that there is something to tell. Calls of Local halves only are not shown.
     originated: the PBX began it, by Originate or a call file.
+    attempt: what the PBX tries for the caller, until somebody else answers. Who is passed on may be in a queue, and a
+        colleague's phone may ring for him, before the PBX says that he was: another of its threads says it.
     unseen_since: from when on somebody may have talked to the caller without our seeing it; None if that cannot be.
         `blind.py` sets it, and clears it when something proves that nobody did.
     remembered: until a resync has judged it, if we did not see the call ourselves.
@@ -182,6 +195,7 @@ class CallRecord:
         None  # where an agent waits to consult somebody; the customer, if he is passed on
     )
     legs: list[LegRecord] = field(default_factory=list)
+    attempt: Attempt | None = None
     talking_to: str | None = None
     digits: list[DigitsRecord] = field(default_factory=list)
     transfers: list[TransferRecord] = field(default_factory=list)

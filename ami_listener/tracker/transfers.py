@@ -1,4 +1,8 @@
-"""Calls change hands: blind, attended and blonde transfers, pickup."""
+"""Calls change hands: blind, attended and blonde transfers, pickup.
+
+The PBX tells of a transfer from the thread that was asked for it, while the channels' own threads go on: what follows
+from it may be told first, the next phone's ringing and even the end of the channel that passed the call on.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -7,7 +11,8 @@ from ami_listener.message import AmiMessage
 from ami_listener.tracker import sight
 from ami_listener.tracker.book import Book
 from ami_listener.tracker.endpoints import EndpointKind, endpoint_of
-from ami_listener.tracker.state import CallRecord, Channel, LegRecord, TransferRecord
+from ami_listener.tracker.legs import answered_by
+from ami_listener.tracker.state import TOLD_LATE, CallRecord, Channel, LegRecord, QueueRecord, TransferRecord
 from shared.contracts.call import LegEndReason, QueueOutcome, TransferKind, TransferOutcome
 
 # Nobody gives the same call to the same number twice within this time; a repeated event does. If somebody else has
@@ -26,10 +31,16 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
         return
     in_sight(book, call)
     by = endpoint_of(event.get("TransfererChannel", "")) or None
+    gone = None if giver is not None else _gone(call, event.get("TransfererChannel"), at)
     if not (call.parked is not None and just_now(call, by, at)):
-        record(book, call, TransferKind.BLIND, by, event.get("Extension"), None, None, at)
+        tried = _tried_already(book, call, customer, giver.leg if giver is not None else gone)
+        answered = tried is not None and answered_by(tried) is not None
+        outcome = TransferOutcome.ANSWERED if answered else None
+        record(book, call, TransferKind.BLIND, by, event.get("Extension"), tried, outcome, at)
     if giver is not None and giver.call is call:
         gave_away(book, call, giver, customer, at)
+    elif gone is not None:
+        _went(book, call, gone)
 
 
 def attended(book: Book, event: AmiMessage, at: datetime) -> None:
@@ -72,6 +83,9 @@ def attended(book: Book, event: AmiMessage, at: datetime) -> None:
     for giver in givers:
         if giver.call is call:
             gave_away(book, call, giver, customer, at)
+    for header in ("OrigTransfererChannel", "SecondTransfererChannel"):
+        if (gone := _gone(call, event.get(header), at)) is not None:
+            _went(book, call, gone)
     if leg is not None and leg.talking and call.talking_to is None:
         call.talking_to = leg.endpoint
 
@@ -114,19 +128,19 @@ def record(
     kind: TransferKind,
     by: str | None,
     to: str | None,
-    leg: LegRecord | None,
+    tried: LegRecord | QueueRecord | None,
     outcome: TransferOutcome | None,
     at: datetime,
 ) -> None:
-    """Note that the call was passed on. leg: the phone that is called for it already, if any."""
+    """Note that the call was passed on. tried: the phone or queue that is tried for it already, if any."""
     last = just_now(call, by, at)
     if last is not None and last.to == (to or None):
         return
     for earlier in call.transfers:
         if earlier.outcome is None:  # sent on again before anybody answered
             earlier.outcome = TransferOutcome.UNKNOWN
-    # The caller may be in the queue he was sent to before the PBX says that he was sent.
-    tried = call.queue if call.waits else leg
+    if call.waits:
+        tried = call.queue  # not one of its agents
     call.transfers.append(TransferRecord(kind, by, by, to or None, at, outcome, tried))
     book.tell(call, at, "transferred", by, f"{kind.value} to {to}")
 
@@ -137,6 +151,32 @@ def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | 
     if giver.leg is not None:
         book.end_leg(call, giver.leg, LegEndReason.TRANSFERRED, at)
     book.hand_over(call, giver, customer)
+
+
+def _tried_already(
+    book: Book, call: CallRecord, customer: Channel | None, giver: LegRecord | None
+) -> LegRecord | QueueRecord | None:
+    """Where the customer has been sent, if the PBX was there before it told us. What the giver himself answered was
+    before that."""
+    attempt = call.attempt
+    if attempt is None or customer is None or attempt.caller != book.on_behalf_of(customer).uniqueid:
+        return None
+    talker = answered_by(attempt.tried)
+    return None if talker is not None and talker is giver else attempt.tried
+
+
+def _gone(call: CallRecord, name: str | None, at: datetime) -> LegRecord | None:
+    """The leg of this channel, if it was hung up a moment ago."""
+    for leg in reversed(call.legs):
+        if leg.channel == name and leg.end_reason is LegEndReason.HANGUP and leg.ended_at is not None:
+            return leg if at - leg.ended_at < TOLD_LATE else None
+    return None
+
+
+def _went(book: Book, call: CallRecord, leg: LegRecord) -> None:
+    """He did not hang up on the caller: he had passed the call on."""
+    leg.end_reason = LegEndReason.TRANSFERRED
+    book.note(call, LegEndReason.TRANSFERRED.value)
 
 
 def _waits_on(call: CallRecord, other: CallRecord, at: datetime) -> None:

@@ -50,6 +50,18 @@ def messages(name: str) -> tuple[Timed, ...]:
     return tuple(found)
 
 
+def told_late(name: str, event: str, by: timedelta) -> Iterator[tuple[Timed, ...]]:
+    """A recording in which one such event comes later, after each of those that come within this time of it."""
+    events = messages(name)
+    for i, (at, message) in enumerate(events):
+        if message.event != event:
+            continue
+        for j in range(i + 1, len(events)):
+            if events[j][0] - at > by:
+                break
+            yield (*events[:i], *events[i + 1 : j + 1], (events[j][0], message), *events[j + 1 :])
+
+
 def track(events: Iterable[Timed], tracker: Tracker | None = None) -> Iterator[CallUpdate]:
     """Run events through a tracker; no event may make it stumble."""
     tracker = tracker if tracker is not None else Tracker("pbx", rules())

@@ -11,7 +11,7 @@ from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import Call, CallEndReason, CallUpdate, LegEndReason, QueueOutcome
 from tests.ami_listener.tracker.pbx import Pbx
-from tests.ami_listener.tracker.recordings import NAMES, START, Timed, messages, rules, track
+from tests.ami_listener.tracker.recordings import NAMES, START, Timed, messages, rules, told_late, track
 from tests.ami_listener.tracker.test_blind import false, lists, whole
 
 # In the middle of what one act of a caller or an agent causes, something is always half told; nobody can know then.
@@ -96,6 +96,23 @@ def test_a_restart_goes_on_with_history_and_versions(name: str, busy: bool) -> N
             assert now.timeline[: len(update.call.timeline)] == update.call.timeline
         if whole.keys() == {call.call_id for call in whole.values() if call.ended_at is not None}:
             assert not any(again.size().values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restart_knows_whom_a_transfer_went_to_that_was_told_late(name: str) -> None:
+    """Within the burst that it belongs to, after the next phone's ringing."""
+    for events in told_late(name, "BlindTransfer", _QUIET):
+        as_it_was = {call.call_id: call.transfers for call in final_calls(track(events))}
+        for cut in range(1, len(events)):
+            if events[cut][0] - events[cut - 1][0] < _QUIET:
+                continue
+            told, snapshot = killed(list(events[:cut]))
+            again, at = Tracker("pbx", rules()), events[cut - 1][0]
+            again.remember(told, at)
+            again.begin_resync(at)
+            updates = [*again.settle(snapshot, at), *track(events[cut:], again)]
+            for call in final_calls(updates):
+                assert call.transfers == as_it_was[call.call_id], cut
 
 
 # Twenty times as long as recorded: between people, not between two test scripts that hang up within seconds.

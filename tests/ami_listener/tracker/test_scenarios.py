@@ -1,5 +1,7 @@
 """Calls that the recordings do not hold, in the events a PBX sends for them."""
 
+from datetime import timedelta
+
 import pytest
 
 from shared.contracts.call import (
@@ -314,6 +316,82 @@ class TestTransfers:
         assert transfers(pbx.over()[0]) == [
             (TransferKind.BLIND, "PJSIP/agent101", "199", TransferOutcome.FAILED)
         ]
+
+    def test_told_when_the_next_phone_has_refused_already(self) -> None:
+        pbx = self.talking()
+        pbx.phone(3, 102, of=1)
+        pbx.dial(1, 3)
+        pbx.dialled(1, 3, "BUSY")
+        pbx.hang_up(3, cause=17)
+        pbx.hang_up(2)
+        pbx.blind(2, 1, "102")
+        pbx.hang_up(1)
+        (call,) = pbx.over()
+        assert transfers(call) == [(TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.BUSY)]
+        assert legs(call) == [("101", LegEndReason.TRANSFERRED), ("102", LegEndReason.BUSY)]
+
+    def test_told_when_it_was_answered_already(self) -> None:
+        pbx = self.talking()
+        pbx.hang_up(2)
+        pbx.phone(3, 102, of=1)
+        pbx.dial(1, 3)
+        pbx.answer(1, 3)
+        pbx.blind(2, 1, "102")
+        (call,) = pbx.calls()
+        assert transfers(call) == [(TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.ANSWERED)]
+        assert legs(call) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
+        assert call.talking_to == "PJSIP/agent102"
+
+    def test_told_when_the_caller_waits_and_when_he_was_answered_in_the_next_queue(self) -> None:
+        for answered in (False, True):
+            pbx = self.talking()
+            pbx.queue("QueueCallerJoin", 1, "sales", Position="1")
+            pbx.phone(3, 102, of=1)
+            pbx.dial(1, 3)
+            if answered:
+                pbx.answer(1, 3)
+                pbx.queue("QueueCallerLeave", 1, "sales")
+            pbx.blind(2, 1, "802")
+            pbx.hang_up(2)
+            if not answered:
+                pbx.answer(1, 3)
+                pbx.queue("QueueCallerLeave", 1, "sales")
+            pbx.hang_up(3, 1)
+            (call,) = pbx.over()
+            assert transfers(call) == [
+                (TransferKind.BLIND, "PJSIP/agent101", "802", TransferOutcome.ANSWERED)
+            ]
+            assert legs(call)[0] == ("101", LegEndReason.TRANSFERRED)
+
+    def test_who_was_tried_before_the_transfer_was_not_tried_for_it(self) -> None:
+        """A colleague whose phone rang along, and one who was consulted and busy; then the call goes to a number that
+        nobody has."""
+        pbx = Pbx()
+        pbx.customer()
+        pbx.phone(2, 101, of=1)
+        pbx.phone(3, 103, of=1)
+        pbx.dial(1, 2)
+        pbx.dial(1, 3)
+        pbx.answer(1, 2)
+        pbx.dialled(1, 3, "CANCEL")
+        pbx.hang_up(3, cause=26)
+        pbx.phone(4, 104, of=1)
+        pbx.dial(2, 4)
+        pbx.dialled(2, 4, "BUSY")
+        pbx.hang_up(4, cause=17)
+        pbx.blind(2, 1, "199")
+        pbx.hang_up(2, 1)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "199", TransferOutcome.FAILED)
+        ]
+
+    def test_an_agent_who_was_asked_a_while_ago_hung_up(self) -> None:
+        """Only a moment later than his end can it be told that he had passed the call on."""
+        pbx = self.talking()
+        pbx.hang_up(2)
+        pbx.at += timedelta(seconds=5)
+        pbx.blind(2, 1, "102")
+        assert legs(pbx.calls()[0]) == [("101", LegEndReason.HANGUP)]
 
     def test_blonde_by_refer(self) -> None:
         """The consulted phone still rings when the agent hands over: its channel comes with the second call."""
