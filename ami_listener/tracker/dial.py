@@ -25,6 +25,7 @@ def dial_begin(book: Book, event: AmiMessage, at: datetime) -> None:
     call = target.call
     if source is None:
         book.call_out(target, event.get("DestCallerIDNum"), at)
+        _call_out_behind(book, target, at)
         if target.kind is EndpointKind.TRUNK:
             book.dialled_number(call, _number_in(event.get("DialString", "")))
         return
@@ -88,6 +89,17 @@ def originate_response(book: Book, event: AmiMessage, at: datetime) -> None:
     call = channel.call if channel is not None else book.originating.get(event.get("Channel", ""))
     if call is not None:
         book.dialled_number(call, dialled(event.get("Exten")))
+
+
+def _call_out_behind(book: Book, target: Channel, at: datetime) -> None:
+    """Originate of a Local channel: its other half may have dialled before the PBX tells of this one."""
+    half = book.other_half(target) if target.helper else None
+    if half is None or target.call.anchor is not None:
+        return
+    for channel in target.call.channels.values():
+        if channel.dialled_by is half and not channel.helper:
+            book.call_out(channel, None, at)
+            return
 
 
 def _legs_behind(book: Book, target: Channel) -> list[tuple[Channel, LegRecord]]:

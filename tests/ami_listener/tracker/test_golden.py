@@ -4,8 +4,6 @@
 """
 
 import os
-import re
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,6 @@ from tests.ami_listener.tracker.recordings import (
     rules,
     story,
     text,
-    told_late,
     track,
 )
 
@@ -57,23 +54,3 @@ def test_least_privilege_account_sees_the_same(name: str) -> None:
     everything = list(messages(name))
     seen = [(at, message) for at, message in everything if _least_privilege(message)]
     assert text(final_calls(track(seen)), digits=False) == text(final_calls(track(everything)), digits=False)
-
-
-# Told by the very thread that hangs the agent up next, so never after that.
-_IN_ORDER = {"attended_transfer_feature"}
-
-
-@pytest.mark.parametrize("event", ["BlindTransfer", "AttendedTransfer"])
-@pytest.mark.parametrize("name", NAMES + OLDER)
-def test_transfer_that_is_told_after_what_follows_from_it(name: str, event: str) -> None:
-    """It comes from another thread of the PBX than the next phone's ringing, and than the end of who passed the call
-    on (seen once in some thousand real calls)."""
-    if name in _IN_ORDER:
-        return
-
-    def but_for_times(calls: str) -> str:
-        return re.sub(r"\b\d+\.\d\b", "#", calls)
-
-    as_it_was = but_for_times(text(final_calls(track(messages(name)))))
-    for late in told_late(name, event, timedelta(seconds=0.5)):
-        assert but_for_times(text(final_calls(track(late)))) == as_it_was
