@@ -33,6 +33,7 @@ def lose_sight(ledger: Ledger, at: datetime) -> None:
 def doubt(call: CallRecord, since: datetime) -> None:
     """What was going on in this call may have ended unseen since then."""
     call.unseen_since = min(call.unseen_since or since, since)
+    call.attempt = None
     for leg in call.legs:
         leg.unsure = leg.unsure or leg.alive
     if call.queue is not None:

@@ -43,7 +43,7 @@ def dial_begin(book: Book, event: AmiMessage, at: datetime) -> None:
             )
     leg = book.ring(target, at)
     if leg.alive and leg.answered_at is None and not call.waits:
-        book.tries(call, leg, source)
+        book.tries(call, leg, source, at)
 
 
 def dial_end(book: Book, event: AmiMessage, at: datetime) -> None:

@@ -53,11 +53,11 @@ class Legs(Parties):
         if not call.waits:
             _tried(call, leg)
 
-    def tries(self, call: CallRecord, what: LegRecord | QueueRecord, source: Channel) -> None:
+    def tries(self, call: CallRecord, what: LegRecord | QueueRecord, source: Channel, at: datetime) -> None:
         """The PBX tries a phone or a queue for this channel: for the last transfer, or one of which it tells later."""
         transfer = call.transfers[-1] if call.transfers else None
         if transfer is None or transfer.outcome is not None:
-            call.attempt = Attempt(what, self.on_behalf_of(source).uniqueid)
+            call.attempt = Attempt(what, self.on_behalf_of(source).uniqueid, at)
         elif transfer.tried is None:
             _tried(call, what)
 
@@ -80,8 +80,7 @@ class Legs(Parties):
         others_talk = any(other.talking and other is not own_leg for other in call.legs)
         _note_answer(call, leg)
         leg.answered_at, leg.state, leg.unsure = at, LegState.ANSWERED, False
-        if call.attempt is not None and answered_by(call.attempt.tried) is not leg:
-            call.attempt = None
+        self._attempt_answered(call, channel, leg)
         own = channel is call.anchor
         if not own:
             if call.answered_at is None:
@@ -92,6 +91,16 @@ class Legs(Parties):
                 if transfer.outcome is None:
                     transfer.outcome = TransferOutcome.ANSWERED
         self.tell(call, at, "answered", leg.agent or leg.number or leg.endpoint)
+
+    def _attempt_answered(self, call: CallRecord, channel: Channel, leg: LegRecord) -> None:
+        attempt = call.attempt
+        if attempt is None or answered_by(attempt.tried) is leg:
+            return
+        dialler = channel.dialled_by
+        if dialler is None or self.on_behalf_of(dialler).uniqueid != attempt.caller:
+            call.attempt = None
+        elif isinstance(attempt.tried, LegRecord):
+            attempt.tried = leg  # of several phones that were called, another one than the last
 
     def end_leg(self, call: CallRecord, leg: LegRecord, reason: LegEndReason, at: datetime) -> None:
         """The phone rings or talks no longer."""

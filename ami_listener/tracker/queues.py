@@ -19,7 +19,7 @@ def join(book: Book, event: AmiMessage, at: datetime) -> None:
         channel.call.asked = QueueRecord(name, at, position)
     else:
         queue = book.join_queue(channel.call, name, position, at)
-        book.tries(channel.call, queue, channel)
+        book.tries(channel.call, queue, channel, at)
 
 
 def leave(book: Book, event: AmiMessage, at: datetime) -> None:

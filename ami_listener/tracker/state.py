@@ -128,10 +128,11 @@ class TransferRecord:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """The phone or queue that was tried last. caller: Uniqueid of the channel that it was tried for."""
+    """The phone or queue that was tried last. caller: Uniqueid of the channel that it was tried for. at: since when."""
 
     tried: LegRecord | QueueRecord
     caller: str
+    at: datetime
 
 
 @dataclass(slots=True, eq=False)

@@ -33,7 +33,9 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
     by = endpoint_of(event.get("TransfererChannel", "")) or None
     gone = None if giver is not None else _gone(call, event.get("TransfererChannel"), at)
     if not (call.parked is not None and just_now(call, by, at)):
-        tried = _tried_already(book, call, customer, giver.leg if giver is not None else gone)
+        tried = None
+        if customer is not None and customer is not giver:
+            tried = _tried_already(book, call, customer, giver.leg if giver is not None else gone, at)
         answered = tried is not None and answered_by(tried) is not None
         outcome = TransferOutcome.ANSWERED if answered else None
         record(book, call, TransferKind.BLIND, by, event.get("Extension"), tried, outcome, at)
@@ -154,12 +156,14 @@ def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | 
 
 
 def _tried_already(
-    book: Book, call: CallRecord, customer: Channel | None, giver: LegRecord | None
+    book: Book, call: CallRecord, customer: Channel, giver: LegRecord | None, at: datetime
 ) -> LegRecord | QueueRecord | None:
     """Where the customer has been sent, if the PBX was there before it told us. What the giver himself answered was
     before that."""
     attempt = call.attempt
-    if attempt is None or customer is None or attempt.caller != book.on_behalf_of(customer).uniqueid:
+    if attempt is None or at - attempt.at >= TOLD_LATE:
+        return None
+    if attempt.caller != book.on_behalf_of(customer).uniqueid:
         return None
     talker = answered_by(attempt.tried)
     return None if talker is not None and talker is giver else attempt.tried

@@ -391,7 +391,59 @@ class TestTransfers:
         pbx.hang_up(2)
         pbx.at += timedelta(seconds=5)
         pbx.blind(2, 1, "102")
-        assert legs(pbx.calls()[0]) == [("101", LegEndReason.HANGUP)]
+        (call,) = pbx.calls()
+        assert legs(call) == [("101", LegEndReason.HANGUP)]
+        assert transfers(call) == [(TransferKind.BLIND, "PJSIP/agent101", "102", None)]
+
+    def test_told_when_one_of_several_phones_was_answered(self) -> None:
+        """Not the one that was called last."""
+        pbx = self.talking()
+        pbx.step = timedelta(milliseconds=20)
+        pbx.hang_up(2)
+        pbx.phone(3, 102, of=1)
+        pbx.phone(4, 103, of=1)
+        pbx.dial(1, 3)
+        pbx.dial(1, 4)
+        pbx.answer(1, 3)
+        pbx.blind(2, 1, "600")
+        pbx.dialled(1, 4, "CANCEL")
+        pbx.hang_up(4, 3, 1)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "600", TransferOutcome.ANSWERED)
+        ]
+
+    @pytest.mark.parametrize("kind", ["a trunk", "a queue"])
+    def test_who_is_passed_on_by_the_agent_that_had_called_him_over_a_local_channel(self, kind: str) -> None:
+        """The channel that is passed on is the half that the agent has dialled: he is not his own customer."""
+        pbx = Pbx()
+        pbx.agent_dials(1, 101, "89003334455")
+        pbx.new(10, "Local/x@out;1", of=1, exten="x")
+        pbx.new(11, "Local/x@out;2", of=1, state=4, exten="x")
+        if kind == "a queue":
+            pbx.queue("QueueCallerJoin", 1, "support", Position="1")
+        pbx.dial(1, 10)
+        pbx.trunk_leg(2, of=1)
+        pbx.dial(11, 2)
+        pbx.state(2, 6)
+        pbx.dialled(11, 2, "ANSWER")
+        pbx.bridge(2, 11, to="far")
+        pbx.dialled(1, 10, "ANSWER")
+        if kind == "a queue":
+            pbx.queue("QueueCallerLeave", 1, "support")
+            pbx.queue("AgentConnect", 1, "support", **pbx.dest(10))
+        pbx.bridge(10, 1, to="near")
+        pbx.at += timedelta(seconds=60)
+        pbx.leave(1, "near")
+        pbx.blind(1, 10, "102")
+        pbx.hang_up(1)
+        pbx.phone(3, 102, of=1)
+        pbx.dial(10, 3)
+        pbx.dialled(10, 3, "BUSY")
+        pbx.hang_up(3, cause=17)
+        pbx.hang_up(10, 11, 2)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.BUSY)
+        ]
 
     def test_blonde_by_refer(self) -> None:
         """The consulted phone still rings when the agent hands over: its channel comes with the second call."""
