@@ -160,6 +160,12 @@ def _tried_already(
 ) -> LegRecord | QueueRecord | None:
     """Where the customer has been sent, if the PBX was there before it told us. What the giver himself answered was
     before that."""
+    for leg in reversed(call.legs):
+        # Nobody called him: the customer was sent to where he waited, a conference.
+        if leg.ringing_at is None and leg.talking and leg is not giver and leg is not customer.leg:
+            assert leg.answered_at is not None
+            if at - leg.answered_at < TOLD_LATE:
+                return leg
     attempt = call.attempt
     if attempt is None or at - attempt.at >= TOLD_LATE:
         return None

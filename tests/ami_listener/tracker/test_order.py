@@ -1,13 +1,21 @@
 """The PBX tells each thing from the thread that does it, so what happens at once may be told in any order."""
 
 import re
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 
 from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls
+from ami_listener.tracker.events import WANTED
+from ami_listener.wire import AmiFramer
+from services.simulator.compare import differences
+from services.simulator.config import SimulatorConfig, make_agents, make_local_queue, make_queues
+from services.simulator.engine import Engine
+from services.simulator.scenarios import SCENARIOS
+from shared.contracts.call import Call
 from tests.ami_listener.tracker.recordings import NAMES, OLDER, Timed, messages, text, told_late, track
 
 # Longer than any pause within what one act of somebody causes.
@@ -55,3 +63,48 @@ def _one_after_the_other(first: AmiMessage, then: AmiMessage) -> bool:
 
 def _channels(event: AmiMessage) -> set[str]:
     return {event.get("Uniqueid", ""), event.get("DestUniqueid", "")} - {""}
+
+
+# Told once it is done, while what follows from it has begun elsewhere.
+_TOLD_AFTERWARDS = ("BlindTransfer", "DialBegin", "ParkedCall", "OriginateResponse")
+# Where the thread that dials sends on what a phone forwards, both are told in their order. And a caller who was sent
+# to nobody may be gone before it is told: his call has ended by then, and an end does not change any more.
+_OTHERWISE = {"phone_forward_302", "blind_transfer_nowhere"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_simulated_calls_of_every_kind_on_a_pbx_that_tells_late(seed: int) -> None:
+    agents = make_agents(60)
+    mix = dict.fromkeys(SCENARIOS.keys() - _OTHERWISE, 1.0)
+    queues = (*make_queues(agents[:12]), make_local_queue(agents[:12]))
+    begin = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
+    config = SimulatorConfig(
+        agents=agents,
+        queues=queues,
+        calls_per_second=0.6,
+        seed=seed,
+        mix=dict(sorted(mix.items())),
+        epoch=begin,
+    )
+    engine = Engine(config, begin)
+    engine.start_traffic(400)
+
+    told: dict[str, Call] = {call.call_id: call for call in final_calls(track(_late(engine, Random(seed))))}
+
+    assert len(engine.truth) >= 400
+    assert [str(one) for one in differences("pbx", list(engine.truth), told)] == []
+
+
+def _late(engine: Engine, random: Random) -> Iterator[Timed]:
+    """What the PBX says, in the order in which it is told."""
+    framer, found = AmiFramer(WANTED), []
+    last: dict[str, float] = {}
+    while engine.step(float("inf")):
+        for message in framer.feed("".join(packet.text for packet in engine.take()).encode()):
+            late = random.uniform(0, 0.2) if message.event in _TOLD_AFTERWARDS else 0.0
+            at = max([engine.pbx.now + late, *(last.get(channel, 0.0) for channel in _channels(message))])
+            last.update(dict.fromkeys(_channels(message), at))
+            found.append((at, message))
+    found.sort(key=lambda timed: timed[0])
+    for at, message in found:
+        yield datetime.fromtimestamp(at, UTC), message
