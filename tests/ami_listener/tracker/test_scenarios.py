@@ -412,6 +412,30 @@ class TestTransfers:
             (TransferKind.BLIND, "PJSIP/agent101", "600", TransferOutcome.ANSWERED)
         ]
 
+    def test_who_answered_before_the_link_was_lost_did_not_answer_a_transfer_after_it(self) -> None:
+        """Unseen the customer has come to a colleague, who passes him on before the PBX has said who is where."""
+        pbx = self.talking()
+        pbx.updates += pbx.tracker.lose_sight(pbx.at)
+        pbx.tracker.begin_resync(pbx.at)
+        pbx.phone(3, 103, of=1)
+        pbx.blind(3, 1, "102")
+        pbx.hang_up(3, 1)
+        assert [t.outcome for t in pbx.calls()[0].transfers] in ([None], [TransferOutcome.UNKNOWN])
+
+    def test_a_phone_that_is_told_to_be_called_when_another_has_answered(self) -> None:
+        """From another thread, over a Local channel of its own. It has nothing to do with a later transfer."""
+        pbx = self.talking()
+        pbx.phone(3, 103, of=1)
+        pbx.dial(1, 3)
+        pbx.dialled(1, 3, "CANCEL")
+        pbx.hang_up(3, cause=26)
+        pbx.at += timedelta(minutes=1)
+        pbx.blind(2, 1, "199")
+        pbx.hang_up(2, 1)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "199", TransferOutcome.FAILED)
+        ]
+
     @pytest.mark.parametrize("kind", ["a trunk", "a queue"])
     def test_who_is_passed_on_by_the_agent_that_had_called_him_over_a_local_channel(self, kind: str) -> None:
         """The channel that is passed on is the half that the agent has dialled: he is not his own customer."""
