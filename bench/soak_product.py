@@ -201,10 +201,9 @@ async def soak(
             await run.slice(count_now)
             done += count_now
             advance(count_now)
-            is_warm = done >= WARM * calls and time.monotonic() - began >= WARM_SECONDS
-            if (
-                is_warm and not warm and done <= calls / 2
-            ):  # later, what is left of the run would prove nothing
+            long_enough = time.monotonic() - began >= WARM_SECONDS
+            # After the half, what is left of the run would prove nothing.
+            if not warm and long_enough and WARM <= done / calls <= 0.5:
                 warm, warm_at = {one.name: one.memory for one in (listener, api)}, done / calls
         spent, events = listener.cpu - before, sent - sent_before
         for one in (listener, api):

@@ -33,9 +33,7 @@ def blind(book: Book, event: AmiMessage, at: datetime) -> None:
     by = endpoint_of(event.get("TransfererChannel", "")) or None
     gone = None if giver is not None else _gone(call, event.get("TransfererChannel"), at)
     if not (call.parked is not None and just_now(call, by, at)):
-        tried = None
-        if customer is not None and customer is not giver:
-            tried = _tried_already(book, call, customer, giver.leg if giver is not None else gone, at)
+        tried = _tried_already(book, call, customer, giver.leg if giver is not None else gone, at)
         answered = tried is not None and answered_by(tried) is not None
         outcome = TransferOutcome.ANSWERED if answered else None
         record(book, call, TransferKind.BLIND, by, event.get("Extension"), tried, outcome, at)
@@ -156,10 +154,12 @@ def gave_away(book: Book, call: CallRecord, giver: Channel, customer: Channel | 
 
 
 def _tried_already(
-    book: Book, call: CallRecord, customer: Channel, giver: LegRecord | None, at: datetime
+    book: Book, call: CallRecord, customer: Channel | None, giver: LegRecord | None, at: datetime
 ) -> LegRecord | QueueRecord | None:
     """Where the customer has been sent, if the PBX was there before it told us. What the giver himself answered was
     before that."""
+    if customer is None:
+        return None
     for leg in reversed(call.legs):
         # Nobody called him: the customer was sent to where he waited, a conference.
         if leg.ringing_at is None and leg.talking and leg is not giver and leg is not customer.leg:

@@ -50,6 +50,11 @@ def messages(name: str) -> tuple[Timed, ...]:
     return tuple(found)
 
 
+def having(event: str) -> list[str]:
+    """Recordings in which there is such an event."""
+    return [name for name in NAMES + OLDER if any(message.event == event for _, message in messages(name))]
+
+
 def told_late(name: str, event: str, by: timedelta) -> Iterator[tuple[Timed, ...]]:
     """A recording in which one such event comes later, after each of those that come within this time of it."""
     events = messages(name)

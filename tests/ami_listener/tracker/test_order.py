@@ -11,12 +11,21 @@ from ami_listener.message import AmiMessage
 from ami_listener.replay import final_calls
 from ami_listener.tracker.events import WANTED
 from ami_listener.wire import AmiFramer
+from bench.soak import EPOCH, configuration
 from services.simulator.compare import differences
-from services.simulator.config import SimulatorConfig, make_agents, make_local_queue, make_queues
 from services.simulator.engine import Engine
 from services.simulator.scenarios import SCENARIOS
 from shared.contracts.call import Call
-from tests.ami_listener.tracker.recordings import NAMES, OLDER, Timed, messages, text, told_late, track
+from tests.ami_listener.tracker.recordings import (
+    NAMES,
+    OLDER,
+    Timed,
+    having,
+    messages,
+    text,
+    told_late,
+    track,
+)
 
 # Longer than any pause within what one act of somebody causes.
 _AT_ONCE = timedelta(milliseconds=30)
@@ -30,8 +39,15 @@ def _truth(events: Iterable[Timed]) -> list[str]:
     return sorted(calls.splitlines())
 
 
-@pytest.mark.parametrize("event", ["BlindTransfer", "AttendedTransfer"])
-@pytest.mark.parametrize("name", [name for name in NAMES + OLDER if name not in _THREAD_OF_AGENT])
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        (name, event)
+        for event in ("BlindTransfer", "AttendedTransfer")
+        for name in having(event)
+        if name not in _THREAD_OF_AGENT
+    ],
+)
 def test_transfer_that_is_told_after_what_follows_from_it(name: str, event: str) -> None:
     """The next phone's ringing, its refusal or answer, and the end of who passed the call on (seen once in some
     thousand real calls, on a busy machine)."""
@@ -74,19 +90,7 @@ _OTHERWISE = {"phone_forward_302", "blind_transfer_nowhere"}
 
 @pytest.mark.parametrize("seed", range(3))
 def test_simulated_calls_of_every_kind_on_a_pbx_that_tells_late(seed: int) -> None:
-    agents = make_agents(60)
-    mix = dict.fromkeys(SCENARIOS.keys() - _OTHERWISE, 1.0)
-    queues = (*make_queues(agents[:12]), make_local_queue(agents[:12]))
-    begin = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
-    config = SimulatorConfig(
-        agents=agents,
-        queues=queues,
-        calls_per_second=0.6,
-        seed=seed,
-        mix=dict(sorted(mix.items())),
-        epoch=begin,
-    )
-    engine = Engine(config, begin)
+    engine = Engine(configuration(seed, sorted(SCENARIOS.keys() - _OTHERWISE)), EPOCH)
     engine.start_traffic(400)
 
     told: dict[str, Call] = {call.call_id: call for call in final_calls(track(_late(engine, Random(seed))))}

@@ -11,7 +11,16 @@ from ami_listener.tracker.snapshot import PbxSnapshot
 from ami_listener.tracker.tracker import Tracker
 from shared.contracts.call import Call, CallEndReason, CallUpdate, LegEndReason, QueueOutcome
 from tests.ami_listener.tracker.pbx import Pbx
-from tests.ami_listener.tracker.recordings import NAMES, START, Timed, messages, rules, told_late, track
+from tests.ami_listener.tracker.recordings import (
+    NAMES,
+    START,
+    Timed,
+    having,
+    messages,
+    rules,
+    told_late,
+    track,
+)
 from tests.ami_listener.tracker.test_blind import false, lists, whole
 
 # In the middle of what one act of a caller or an agent causes, something is always half told; nobody can know then.
@@ -98,7 +107,7 @@ def test_a_restart_goes_on_with_history_and_versions(name: str, busy: bool) -> N
             assert not any(again.size().values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", having("BlindTransfer"))
 def test_a_restart_knows_whom_a_transfer_went_to_that_was_told_late(name: str) -> None:
     """Within the burst that it belongs to, after the next phone's ringing."""
     for events in told_late(name, "BlindTransfer", _QUIET):

@@ -342,26 +342,37 @@ class TestTransfers:
         assert legs(call) == [("101", LegEndReason.TRANSFERRED), ("102", None)]
         assert call.talking_to == "PJSIP/agent102"
 
-    def test_told_when_the_caller_waits_and_when_he_was_answered_in_the_next_queue(self) -> None:
-        for answered in (False, True):
-            pbx = self.talking()
-            pbx.queue("QueueCallerJoin", 1, "sales", Position="1")
-            pbx.phone(3, 102, of=1)
-            pbx.dial(1, 3)
-            if answered:
-                pbx.answer(1, 3)
-                pbx.queue("QueueCallerLeave", 1, "sales")
-            pbx.blind(2, 1, "802")
-            pbx.hang_up(2)
-            if not answered:
-                pbx.answer(1, 3)
-                pbx.queue("QueueCallerLeave", 1, "sales")
-            pbx.hang_up(3, 1)
-            (call,) = pbx.over()
-            assert transfers(call) == [
-                (TransferKind.BLIND, "PJSIP/agent101", "802", TransferOutcome.ANSWERED)
-            ]
-            assert legs(call)[0] == ("101", LegEndReason.TRANSFERRED)
+    @pytest.mark.parametrize("answered", [False, True])
+    def test_told_when_the_caller_is_in_the_next_queue_already(self, answered: bool) -> None:
+        """He waits there, or has been answered there."""
+        pbx = self.talking()
+        pbx.queue("QueueCallerJoin", 1, "sales", Position="1")
+        pbx.phone(3, 102, of=1)
+        pbx.dial(1, 3)
+        if answered:
+            pbx.answer(1, 3)
+            pbx.queue("QueueCallerLeave", 1, "sales")
+        pbx.blind(2, 1, "802")
+        pbx.hang_up(2)
+        if not answered:
+            pbx.answer(1, 3)
+            pbx.queue("QueueCallerLeave", 1, "sales")
+        pbx.hang_up(3, 1)
+        (call,) = pbx.over()
+        assert transfers(call) == [(TransferKind.BLIND, "PJSIP/agent101", "802", TransferOutcome.ANSWERED)]
+        assert legs(call)[0] == ("101", LegEndReason.TRANSFERRED)
+
+    def test_told_when_the_next_phone_rings_but_before_who_has_dialled_it(self) -> None:
+        pbx = self.talking()
+        pbx.phone(3, 102, of=1)
+        pbx.state(3, 5)
+        pbx.blind(2, 1, "102")
+        pbx.dial(1, 3)
+        pbx.dialled(1, 3, "BUSY")
+        pbx.hang_up(3, 2, 1, cause=17)
+        assert transfers(pbx.over()[0]) == [
+            (TransferKind.BLIND, "PJSIP/agent101", "102", TransferOutcome.BUSY)
+        ]
 
     def test_who_was_tried_before_the_transfer_was_not_tried_for_it(self) -> None:
         """A colleague whose phone rang along, and one who was consulted and busy; then the call goes to a number that
@@ -423,7 +434,7 @@ class TestTransfers:
         assert [t.outcome for t in pbx.calls()[0].transfers] in ([None], [TransferOutcome.UNKNOWN])
 
     def test_a_phone_that_is_told_to_be_called_when_another_has_answered(self) -> None:
-        """From another thread, over a Local channel of its own. It has nothing to do with a later transfer."""
+        """From another thread. It has nothing to do with a transfer a minute later."""
         pbx = self.talking()
         pbx.phone(3, 103, of=1)
         pbx.dial(1, 3)
