@@ -123,8 +123,9 @@ async def test_a_caller_whom_the_dialplan_hides_late_is_hidden_on_the_card_too(
         await send(
             update(call(state="answered", legs=(leg("101", "answered", answered=3),), caller=hidden), 2)
         )
-        [card] = await a_card(redis, "101", "answered")
-        assert "Иванов" not in card.to_json().decode()
+        # What he has said is looked up all the same, and no card waits for that: the answer may have come with another.
+        cards = await a_card(redis, "101", "answered")
+        assert [card for card in cards if "Иванов" in card.to_json().decode()] == []
 
 
 async def test_a_call_rings_is_answered_and_ends(
